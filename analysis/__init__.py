@@ -1,0 +1,1 @@
+"""Reads results folders, and nothing else: no audio, no torch, no Ray."""

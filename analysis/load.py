@@ -1,0 +1,82 @@
+"""Reads a results folder: its manifest and its events. `docs/results-folder.md` describes both."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from esc50tune.errors import UserError
+
+FORMAT = 1  # the newest format that this reader understands
+
+
+@dataclass(frozen=True)
+class Results:
+    """A sweep's manifest and the events of its log, in order."""
+
+    manifest: dict[str, Any]
+    events: list[dict[str, Any]]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: what it was, how far it came, and its score if it ran its full schedule.
+
+        Columns: trial, arm, default (it is the arm's default setting), reason, epochs, seconds, train_acc, val_acc and
+        val_loss of its last epoch, and score: `val_acc` if it finished, else missing.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        for event in self.events:
+            if event["event"] == "deal":
+                empty = {"reason": "unfinished", "epochs": 0, "seconds": 0.0}
+                rows[event["trial"]] = {"arm": event["arm"], "default": not event["sampled"]} | empty
+            elif event["event"] == "epoch":
+                row = rows[event["trial"]]
+                row |= {name: event[name] for name in ("train_acc", "val_acc", "val_loss")}
+                row |= {"epochs": event["epoch"], "seconds": row["seconds"] + event["seconds"]}
+            elif event["event"] == "end":
+                rows[event["trial"]]["reason"] = event["reason"]
+        columns = ["arm", "default", "reason", "epochs", "seconds", "train_acc", "val_acc", "val_loss"]
+        frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("trial").reset_index()
+        frame["score"] = frame["val_acc"].astype(float).where(frame["reason"] == "finished")
+        return frame
+
+
+def load_results(folder: Path) -> Results:
+    """Read the manifest and the events of `folder`.
+
+    Raises:
+        UserError: it is no results folder, or one of a newer format, or damaged.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it")
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"'{path}' is damaged: it is no manifest") from None
+    if version > FORMAT:
+        raise UserError(
+            f"'{folder}' has format {version}, this program reads up to {FORMAT}; use a newer version of it"
+        )
+    return Results(manifest, read_events(folder / "events.jsonl"))
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Read the events of a log. A last line without its end is a write that was cut, and is left out.
+
+    Raises:
+        UserError: another line is damaged.
+    """
+    lines = path.read_text().split("\n") if path.is_file() else [""]
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            raise UserError(f"'{path}', line {number} is damaged") from None
+    return events

@@ -1,0 +1,1 @@
+"""One trial: a recording becomes features, a model learns them, and every epoch has a result."""

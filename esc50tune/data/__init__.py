@@ -1,0 +1,1 @@
+"""Recordings: find them, check them, decode them once, split them by fold."""

@@ -1,0 +1,141 @@
+"""Decode and resample once: one memory-mapped array a fold, shared by every trial on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from rich.progress import Progress
+
+from esc50tune.data.audio import BadAudio, fit_clip, read_recording
+from esc50tune.data.dataset import Clip, Dataset
+from esc50tune.errors import UserError
+
+INDEX = "index.json"
+
+
+def cache_root() -> Path:
+    """Folder for what can be made again: `$ESC50TUNE_CACHE`, else `~/.cache/esc50tune`."""
+    return Path(os.environ.get("ESC50TUNE_CACHE") or Path.home() / ".cache" / "esc50tune").expanduser()
+
+
+@dataclass(frozen=True)
+class ClipCache:
+    """The decoded clips of a dataset at one rate and length. The folder alone is enough to open it elsewhere.
+
+    Attributes:
+        folder: holds `fold-N.npy`, int16 [clips, T], rows in the order of the csv, and `index.json`.
+        classes: names of the classes; a class's place here is its label.
+        labels: label of each row, by fold.
+        sources: source recording of each row, by fold.
+        facts: how many clips were padded, cut, of several channels; how many had which rate.
+    """
+
+    folder: Path
+    classes: list[str]
+    labels: dict[int, list[int]]
+    sources: dict[int, list[str]]
+    facts: dict[str, Any]
+
+    @classmethod
+    def at(cls, folder: Path) -> ClipCache:
+        """Open the cache that lies in `folder`."""
+        index = json.loads((folder / INDEX).read_text())
+        by_fold = {key: {int(fold): rows for fold, rows in index[key].items()} for key in ("labels", "sources")}
+        return cls(folder, index["classes"], facts=index["facts"], **by_fold)
+
+    def fold(self, number: int) -> np.ndarray:
+        """Open the clips of one fold, int16 [clips, T], read-only and memory-mapped."""
+        return np.load(self.folder / f"fold-{number}.npy", mmap_mode="r")
+
+
+def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
+    """Return the cache of `dataset` at `rate` Hz and `seconds` a clip; make it first where there is none.
+
+    Several processes may call this at once: one decodes, the others wait for it.
+
+    Raises:
+        UserError: audio files are bad (all are named at once), or the disk has no room.
+    """
+    folder = cache_root() / "clips" / f"{dataset.fingerprint}-{rate}Hz-{seconds:g}s"
+    index = folder / INDEX
+    if not index.is_file():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not index.is_file():
+                    decode_all(dataset, rate, round(rate * seconds), folder)
+        except OSError as error:
+            raise UserError(f"cannot write the cache '{folder}': {error.strerror or error}") from None
+    return ClipCache.at(folder)
+
+
+def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
+    """Decode every clip into a temporary folder, then give it its name: there is never half a cache."""
+    need, free = 2 * length * len(dataset.clips), shutil.disk_usage(folder.parent).free
+    if need > free:
+        raise UserError(
+            f"the decoded clips need {need / 1e9:.1f} GB, but '{folder.parent}' has {free / 1e9:.1f} GB free; "
+            "make room or point ESC50TUNE_CACHE elsewhere"
+        )
+    bad: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    rates: Counter[int] = Counter()
+
+    def decode(clip: Clip) -> np.ndarray | None:
+        try:
+            recording = read_recording(dataset.audio_path(clip))
+        except BadAudio as error:
+            bad[clip.filename] = str(error)
+            return None
+        frames = round(len(recording.samples) * rate / recording.rate)
+        counts.update(padded=frames < length, cut=frames > length, several_channels=recording.channels > 1)
+        rates[recording.rate] += 1
+        return fit_clip(recording, rate, length)
+
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made:
+        for fold, clips in progress_by_fold(dataset):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                rows = [row for row in pool.map(decode, clips) if row is not None]
+            if not bad:
+                np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
+        if bad:
+            raise UserError(describe_bad(dataset, bad))
+        facts = {name: int(count) for name, count in counts.items()} | {"rates": dict(sorted(rates.items()))}
+        (Path(made) / INDEX).write_text(json.dumps(describe_rows(dataset) | {"facts": facts}))
+        Path(made).rename(folder)
+
+
+def describe_rows(dataset: Dataset) -> dict[str, Any]:
+    label = {name: i for i, name in enumerate(dataset.classes)}
+    clips = {fold: [clip for clip in dataset.clips if clip.fold == fold] for fold in dataset.folds}
+    return {
+        "classes": dataset.classes,
+        "labels": {fold: [label[clip.category] for clip in rows] for fold, rows in clips.items()},
+        "sources": {fold: [clip.src_file for clip in rows] for fold, rows in clips.items()},
+    }
+
+
+def progress_by_fold(dataset: Dataset) -> Iterable[tuple[int, list[Clip]]]:
+    with Progress(transient=True, disable=len(dataset.clips) < 200) as progress:
+        task = progress.add_task("decoding clips", total=len(dataset.clips))
+        for fold in dataset.folds:
+            clips = [clip for clip in dataset.clips if clip.fold == fold]
+            yield fold, clips
+            progress.advance(task, len(clips))
+
+
+def describe_bad(dataset: Dataset, bad: dict[str, str]) -> str:
+    listed = "; ".join(f"{name} ({why})" for name, why in sorted(bad.items()))
+    files = "1 file" if len(bad) == 1 else f"{len(bad)} files"
+    return f"{files} of '{dataset.root / 'audio'}' cannot be used: {listed}"

@@ -1,0 +1,138 @@
+"""A folder in ESC-50's layout: `meta/esc50.csv` names the clips of `audio/`, their classes, folds and sources."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from esc50tune.errors import UserError
+
+COLUMNS = ("filename", "fold", "target", "category", "src_file")
+MARK = "stand-in.json"  # lies in the folders that `synthetic.py` writes, and only there
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of `meta/esc50.csv`."""
+
+    filename: str
+    fold: int
+    target: int
+    category: str
+    src_file: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A checked folder in ESC-50's layout.
+
+    Attributes:
+        root: the folder.
+        clips: its clips in the order of the csv.
+    """
+
+    root: Path
+    clips: tuple[Clip, ...]
+
+    @cached_property
+    def is_stand_in(self) -> bool:
+        """Whether the clips are procedural sounds and no recordings."""
+        return (self.root / MARK).is_file()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their targets; a class's index here is its label in training."""
+        return tuple(name for _, name in sorted({(clip.target, clip.category) for clip in self.clips}))
+
+    @cached_property
+    def folds(self) -> tuple[int, ...]:
+        return tuple(sorted({clip.fold for clip in self.clips}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the csv's rows and of every audio file's content."""
+        digest = hashlib.blake2b(digest_size=16)
+        for clip in self.clips:
+            digest.update(json.dumps([clip.filename, clip.fold, clip.target, clip.category, clip.src_file]).encode())
+            path = self.audio_path(clip)
+            digest.update(path.read_bytes() if path.is_file() else b"missing")
+        return digest.hexdigest()
+
+    @property
+    def title(self) -> str:
+        """What the data are, in the words that stand in every table."""
+        if self.is_stand_in:
+            return "embedded stand-in (procedural sounds, no recordings)"
+        return f"{self.root.name} ({len(self.clips)} clips, {len(self.classes)} classes)"
+
+    def audio_path(self, clip: Clip) -> Path:
+        return self.root / "audio" / clip.filename
+
+
+def read_dataset(root: Path) -> Dataset:
+    """Read and check `meta/esc50.csv` of the folder `root`. The audio itself is checked when it is decoded.
+
+    Raises:
+        UserError: the folder or csv is missing, or a row is wrong; names the file, the row and the mend.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder '{root}'; give one in ESC-50's layout (meta/esc50.csv and audio/)")
+    path = root / "meta" / "esc50.csv"
+    if not path.is_file():
+        raise UserError(f"'{root}' is not in ESC-50's layout: there is no '{path}'")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise UserError(f"'{path}' has no column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
+            clips = tuple(read_clip(row, f"'{path}', line {reader.line_num}") for row in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"'{path}' is no readable csv in UTF-8: {error}") from None
+    check_clips(clips, path)
+    return Dataset(root.resolve(), clips)
+
+
+def read_clip(row: dict[str, str], where: str) -> Clip:
+    filename = (row["filename"] or "").strip()
+    parts = PurePosixPath(filename.replace("\\", "/"))
+    if not filename or parts.is_absolute() or ".." in parts.parts or ":" in filename:
+        raise UserError(f"{where}: the file name '{filename}' does not stay inside audio/")
+    numbers = {}
+    for name in ("fold", "target"):
+        text = (row[name] or "").strip()
+        if not text.isdecimal():
+            raise UserError(f"{where}: {name} '{text}' is not a whole number")
+        numbers[name] = int(text)
+    category, source = (row["category"] or "").strip(), (row["src_file"] or "").strip()
+    if not category or not source:
+        raise UserError(f"{where}: {'category' if not category else 'src_file'} is empty")
+    return Clip(filename, numbers["fold"], numbers["target"], category, source)
+
+
+def check_clips(clips: tuple[Clip, ...], path: Path) -> None:
+    if not clips:
+        raise UserError(f"'{path}' lists no clips")
+    twice = [name for name, count in Counter(clip.filename for clip in clips).items() if count > 1]
+    if twice:
+        raise UserError(f"'{path}' lists '{twice[0]}' {sum(c.filename == twice[0] for c in clips)} times; keep one row")
+    category_of: dict[int, str] = {}
+    target_of: dict[str, int] = {}
+    for clip in clips:
+        category, target = (
+            category_of.setdefault(clip.target, clip.category),
+            target_of.setdefault(clip.category, clip.target),
+        )
+        if category != clip.category or target != clip.target:
+            raise UserError(
+                f"'{path}': '{clip.filename}' is '{clip.category}' with target {clip.target}, but an earlier row pairs "
+                f"'{category if category != clip.category else clip.category}' with "
+                f"{clip.target if category != clip.category else target}; one category, one target"
+            )
+    if len(category_of) < 2:
+        raise UserError(f"'{path}' has one class only ('{clips[0].category}'); a classifier needs two")

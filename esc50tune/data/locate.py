@@ -1,0 +1,47 @@
+"""Which folder `--data` means."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import soundfile
+
+from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.download import DEFAULT_TARGET
+from esc50tune.data.synthetic import stand_in_folder
+
+STAND_IN_BANNER = (
+    "no ESC-50 here; for the real one: `python -m esc50tune.data download` (600 MB), then the same command\n"
+    "this run uses the EMBEDDED STAND-IN: procedural sounds, no recordings; its figures say nothing about ESC-50"
+)
+
+
+def find_dataset(data: str) -> Dataset:
+    """Return the dataset that `--data` names: 'auto' or a folder in ESC-50's layout.
+
+    'auto' is `$ESC50_ROOT`, else `data/ESC-50`, else the embedded stand-in, which is written first where it is missing.
+
+    Raises:
+        UserError: the folder is missing or wrong.
+    """
+    if data != "auto":
+        return read_dataset(Path(data).expanduser())
+    named = os.environ.get("ESC50_ROOT")
+    if named:
+        return read_dataset(Path(named).expanduser())
+    if DEFAULT_TARGET.is_dir():
+        return read_dataset(DEFAULT_TARGET)
+    return read_dataset(stand_in_folder())
+
+
+def usual_seconds(dataset: Dataset) -> float:
+    """Return the most frequent length among the readable clips, in seconds, rounded to 0.1 s and at most 5 s."""
+    lengths: Counter[float] = Counter()
+    for clip in dataset.clips:
+        try:
+            lengths[round(soundfile.info(dataset.audio_path(clip)).duration, 1)] += 1
+        except (soundfile.SoundFileError, RuntimeError, OSError):
+            continue  # named, with all others, when the clips are decoded
+    return max(min(lengths.most_common(1)[0][0], 5.0), 0.1) if lengths else 5.0

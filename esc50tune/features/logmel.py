@@ -1,0 +1,62 @@
+"""Log-mel spectrograms, standardised with the statistics of the training folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
+
+from esc50tune.knobs import knob
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
+
+
+class LogMel(nn.Module):
+    """Waveforms [B, 1, T] to log-mel [B, bands, frames], each band with mean 0 and deviation 1 over the training clips.
+
+    The window is the power of two that holds four hops.
+    """
+
+    class Knobs(BaseModel):
+        logmel_bands: int = knob(
+            128, "mel bands", source="AST and PANNs: 64 to 128; EnCodec's latents have 128", ge=8, le=256
+        )
+        logmel_frames_per_second: int = knob(
+            75, "frames of the spectrogram", unit="1/s", source="EnCodec's 75 at 24 kHz", ge=10, le=500
+        )
+
+    def __init__(self, config: TrialConfig) -> None:
+        super().__init__()
+        hop = round(config.sample_rate / config.logmel_frames_per_second)
+        window = 1 << (4 * hop - 1).bit_length()
+        self.channels = config.logmel_bands
+        self.decibel = nn.Sequential(
+            MelSpectrogram(config.sample_rate, n_fft=window, hop_length=hop, n_mels=self.channels, mel_scale="slaney"),
+            AmplitudeToDB(),
+        )
+        self.register_buffer("mean", torch.zeros(self.channels, 1))
+        self.register_buffer("deviation", torch.ones(self.channels, 1))
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Take mean and deviation of each band over `batches` of training waveforms [B, 1, T]."""
+        count, total, squares = 0, 0.0, 0.0
+        for waves in batches:
+            level = self.level(waves).double()
+            count += level.shape[0] * level.shape[2]
+            total, squares = total + level.sum((0, 2)), squares + level.square().sum((0, 2))
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp_min(1e-6).sqrt()
+        self.mean.copy_(mean[:, None])
+        self.deviation.copy_(deviation[:, None])
+
+    def level(self, waves: Tensor) -> Tensor:
+        """Return the level of each band and frame, in dB, not below -100."""
+        return self.decibel(waves[:, 0].float())
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return (self.level(waves) - self.mean) / self.deviation

@@ -1,0 +1,182 @@
+"""1d ConvNeXt, as the original study wrote it (`seed`) and as it was published (`published`).
+
+Published: Liu et al. 2022, arXiv 2201.03545, with its 7 x 7 kernels turned into 7 taps. The two forms differ in what
+they normalise, where, how a branch starts, and how weights are initialised; both take every regularizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from esc50tune.knobs import knob
+from esc50tune.regularizers import active
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
+
+BranchLayers = Callable[[float], Sequence[nn.Module]]
+
+
+def no_branch_layers(depth: float) -> Sequence[nn.Module]:
+    return ()
+
+
+class FrameNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each frame of `[B, C, T]`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+class SeedBlock(nn.Module):
+    """Depthwise conv, GroupNorm(1), 1x1 to 4C, GELU, 1x1 to C, the regularizers' layers, residual."""
+
+    def __init__(self, channels: int, kernel: int, branch_layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv1d(channels, channels, kernel, padding="same", groups=channels),
+            nn.GroupNorm(1, channels),
+            nn.Conv1d(channels, 4 * channels, 1),
+            nn.GELU(),
+            nn.Conv1d(4 * channels, channels, 1),
+            *branch_layers,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
+
+
+class PublishedBlock(nn.Module):
+    """Depthwise conv, LayerNorm per frame, C to 4C, GELU, 4C to C, LayerScale, the regularizers' layers, residual."""
+
+    def __init__(self, channels: int, kernel: int, branch_layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, kernel, padding="same", groups=channels)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(channels, eps=1e-6),
+            nn.Linear(channels, 4 * channels),
+            nn.GELU(),
+            nn.Linear(4 * channels, channels),
+        )
+        self.layer_scale = nn.Parameter(torch.full((channels, 1), 1e-6))
+        self.branch_layers = nn.Sequential(*branch_layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.mlp(self.depthwise(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.branch_layers(self.layer_scale * branch)
+
+
+class ConvNeXt(nn.Module):
+    """1d ConvNeXt classifier, `[B, C, T]` to logits `[B, K]`.
+
+    `seed` at its settings for raw audio (width 64, depths 3,3,3,3, kernel 49, stem 16/16, downsample 4) has
+    36,595,186 parameters at 50 classes: every stage begins by downsampling and doubling the channels.
+    `published`: the first stage works at the stem's width, LayerNorm stands before each downsampling, pooled frames
+    pass a last LayerNorm, weights start from a normal of deviation 0.02 cut at two deviations.
+
+    Args:
+        in_channels: channels of the input.
+        num_classes: number of logits.
+        form: 'seed' or 'published'.
+        width: channels after the stem.
+        depths: blocks of each stage.
+        kernel: taps of the depthwise convolutions (odd).
+        stem: kernel and stride of the first convolution.
+        downsample: kernel and stride between stages.
+        branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
+    """
+
+    class Knobs(BaseModel):
+        convnext_form: Literal["seed", "published"] = knob(
+            "published", "the original study's ConvNeXt or the published one", source="arXiv 2201.03545"
+        )
+        convnext_width: int = knob(
+            96, "channels after the stem; they double at each stage", source="96 in ConvNeXt-T, 64 seed", ge=4, le=1024
+        )
+        convnext_depths: tuple[int, ...] = knob(
+            (3, 3, 9, 3), "blocks of each stage", source="ConvNeXt-T; 3,3,3,3 seed", min_length=1, max_length=6
+        )
+        convnext_kernel: int = knob(
+            7, "taps of the depthwise convolutions, odd", unit="frames", source="ConvNeXt; 49 seed", ge=1, le=201
+        )
+        convnext_stem_kernel: int = knob(4, "taps of the first convolution", unit="frames", ge=1, le=4096)
+        convnext_stem_stride: int = knob(4, "stride of the first convolution", unit="frames", ge=1, le=1024)
+        convnext_downsample: int = knob(
+            2, "stride between stages", unit="frames", source="ConvNeXt 2; 4 seed on raw audio", ge=1, le=16
+        )
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        form: Literal["seed", "published"] = "published",
+        width: int = 96,
+        depths: Sequence[int] = (3, 3, 9, 3),
+        kernel: int = 7,
+        stem: tuple[int, int] = (4, 4),
+        downsample: int = 2,
+        branch_layers: BranchLayers = no_branch_layers,
+    ) -> None:
+        super().__init__()
+        seed = form == "seed"
+        block, norm = (SeedBlock, lambda c: nn.GroupNorm(1, c)) if seed else (PublishedBlock, FrameNorm)
+        stem_kernel, stem_stride = stem
+        layers: list[nn.Module] = [
+            nn.Conv1d(in_channels, width, stem_kernel, stem_stride, (stem_kernel - stem_stride + 1) // 2),
+            norm(width),
+        ]
+        last, done = max(sum(depths) - 1, 1), 0
+        for stage, depth in enumerate(depths):
+            if seed:
+                layers += [nn.Conv1d(width, 2 * width, downsample, downsample), norm(2 * width)]
+            elif stage > 0:
+                layers += [norm(width), nn.Conv1d(width, 2 * width, downsample, downsample)]
+            width *= 2 if seed or stage > 0 else 1
+            layers += [block(width, kernel, branch_layers((done + i) / last)) for i in range(depth)]
+            done += depth
+        self.trunk = nn.Sequential(*layers)
+        self.head = (
+            nn.Linear(width, num_classes)
+            if seed
+            else nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.Linear(width, num_classes))
+        )
+        if not seed:
+            self.apply(initialise_as_published)
+
+    @classmethod
+    def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> ConvNeXt:
+        methods = active(config)
+        return cls(
+            in_channels,
+            num_classes,
+            config.convnext_form,
+            config.convnext_width,
+            config.convnext_depths,
+            config.convnext_kernel,
+            (config.convnext_stem_kernel, config.convnext_stem_stride),
+            config.convnext_downsample,
+            lambda depth: [layer for method in methods if (layer := method.branch_layer(depth)) is not None],
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [B, K] for `x` [B, C, T].
+
+        The seed applies a 1x1 convolution to each frame and then takes the mean; both are linear, so the mean comes
+        first here: the same parameters, the same logits, less work.
+        """
+        return self.head(self.trunk(x).mean(-1))
+
+
+def initialise_as_published(module: nn.Module) -> None:
+    """Weights of convolutions and linear layers from a normal of deviation 0.02 cut at 2 units, biases 0."""
+    if isinstance(module, nn.Conv1d | nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,74 @@
+"""The baseline: the discriminator of HiFi-GAN (Kong et al. 2020, arXiv 2010.05646) used as a classifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from esc50tune.knobs import knob
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
+
+
+class HiFiGANClassifier(nn.Module):
+    """HiFi-GAN scale discriminator with one output channel a class; logits are its last output's mean over time.
+
+    A first convolution (15 taps), five strided grouped ones (41 taps), one of 5 and one of 3 taps, all with weight
+    norm, LeakyReLU(0.1) between them. It hears 0.34 s at a time at 44.1 kHz: a bag of local votes.
+
+    On raw audio (one input channel) `downsample_scales` are [4, 4, 4, 4, 1] as in the original study: 10,024,932
+    parameters at 50 classes and a last output of `[B, 50, 862]` for 5 s at 44.1 kHz. On features (as many input
+    channels as the feature has) they are [2, 2, 1, 1, 1], since a frame already stands for hundreds of samples.
+
+    Args:
+        in_channels: channels of the input.
+        num_classes: number of logits.
+        channels: channels of the first layer; they double at each strided layer after the first, up to 8 times.
+    """
+
+    class Knobs(BaseModel):
+        hifigan_channels: int = knob(
+            128,
+            "channels of the baseline's first layer; the last has 8 times as many",
+            source="ParallelWaveGAN's default 128",
+            ge=4,
+            le=1024,
+            multiple_of=4,
+        )
+
+    def __init__(self, in_channels: int, num_classes: int, channels: int = 128) -> None:
+        super().__init__()
+        scales = [4, 4, 4, 4, 1] if in_channels == 1 else [2, 2, 1, 1, 1]
+        widest = 8 * channels
+        layers = [conv(in_channels, channels, 15)]
+        width, next_width, groups = channels, channels, 4
+        for scale in scales:
+            layers.append(conv(width, next_width, 41, stride=scale, groups=groups))
+            width, next_width, groups = next_width, min(2 * next_width, widest), min(4 * groups, 16, channels)
+        layers.append(conv(width, next_width, 5))
+        self.layers = nn.ModuleList(layers)
+        self.last = conv(next_width, num_classes, 3)
+        self.activation = nn.LeakyReLU(0.1)
+
+    @classmethod
+    def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> HiFiGANClassifier:
+        return cls(in_channels, num_classes, config.hifigan_channels)
+
+    def frame_logits(self, x: Tensor) -> Tensor:
+        """Return the logits of each output frame, `[B, K, T']`, for `x` [B, C, T]."""
+        for layer in self.layers:
+            x = self.activation(layer(x))
+        return self.last(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [B, K] for `x` [B, C, T]."""
+        return self.frame_logits(x).mean(-1)
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    """A weight-normed convolution that keeps the length but for its stride (odd kernels)."""
+    return weight_norm(nn.Conv1d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups))

@@ -1,0 +1,52 @@
+"""Cyclic shift, gain and polarity: changes of a waveform that never change what is heard in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from esc50tune.knobs import Search, knob
+from esc50tune.regularizers.base import Regularizer
+
+
+class Shift(Regularizer):
+    """Turns each clip around in time by a random amount, changes its level, and flips its sign."""
+
+    name = "shift"
+    on = {"shift": 1.0, "gain_db": 6.0, "polarity": 0.5}
+
+    class Knobs(BaseModel):
+        shift: float = knob(
+            0.0,
+            "largest cyclic shift, as a share of the clip; drawn evenly in both directions",
+            source="EAT-S (cyclic shift); a share of 1 makes the onset uninformative",
+            search=Search(0.1, 1.0),
+            ge=0.0,
+            le=1.0,
+        )
+        gain_db: float = knob(
+            0.0,
+            "largest gain, drawn evenly from -gain_db to gain_db",
+            unit="dB",
+            source="between-class learning and ACDNet: 6 dB",
+            ge=0.0,
+            le=40.0,
+        )
+        polarity: float = knob(0.0, "probability that a clip's sign is flipped", source="EAT-S: .5", ge=0.0, le=1.0)
+
+    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        size, config = len(waves), self.config
+        offset = np.rint(rng.uniform(-1.0, 1.0, size) * config.shift * waves.shape[-1] / 2.0).astype(np.int64)
+        gain = 10.0 ** (rng.uniform(-1.0, 1.0, size) * config.gain_db / 20.0)
+        sign = np.where(rng.uniform(size=size) < config.polarity, -1.0, 1.0)
+        factor = torch.from_numpy(gain * sign).to(waves)
+        return cyclic_shift(waves, torch.from_numpy(offset).to(waves.device)) * factor[:, None, None], targets
+
+
+def cyclic_shift(waves: Tensor, offset: Tensor) -> Tensor:
+    """Shift each clip of `waves` [B, 1, T] to the right by `offset` [B] samples; what leaves returns at the left."""
+    length = waves.shape[-1]
+    index = (torch.arange(length, device=waves.device) - offset[:, None]) % length
+    return waves.gather(-1, index[:, None, :])

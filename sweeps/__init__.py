@@ -1,0 +1,1 @@
+"""Many trials: which to run, when to stop them, and what came of them."""

@@ -1,0 +1,85 @@
+"""The command line that all sweep scripts share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from esc50tune.errors import UserError
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of printing the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers that are not below `least`."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.lstrip("-").isdecimal() else least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least {least}")
+        return number
+
+    return read
+
+
+def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.ArgumentParser:
+    """Return the parser of a sweep script."""
+    parser = OneSentenceParser(description=description, allow_abbrev=False)
+    study = parser.add_argument_group("the study")
+    study.add_argument(
+        "--data", default="auto", help="folder in ESC-50's layout; auto: $ESC50_ROOT, data/ESC-50, stand-in"
+    )
+    study.add_argument("--arms", default=",".join(default_arms), help="names, comma-separated (default: %(default)s)")
+    study.add_argument("--num-samples", type=at_least(1), default=40, help="trials in all, dealt equally (default 40)")
+    study.add_argument("--feature", help="raw or logmel, for every arm alike (default: the preset's)")
+    study.add_argument("--preset", help="small (default without a GPU), full (default with one), seed")
+    study.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix a knob in every arm")
+    study.add_argument("--test-fold", type=at_least(0), default=None, help="fold that no search sees (default 5)")
+    study.add_argument("--val-fold", type=at_least(0), default=None, help="fold that selects (default 4)")
+    study.add_argument("--seed", type=at_least(0), default=0, help="seed of the whole sweep (default 0)")
+    how = parser.add_argument_group("the search")
+    how.add_argument(
+        "--search",
+        choices=("sobol", "tpe", "random"),
+        default="sobol",
+        help="how points are chosen (default %(default)s)",
+    )
+    how.add_argument("--scheduler", choices=("asha", "none"), default="asha", help="early stopping, one ladder an arm")
+    where = parser.add_argument_group("the machine")
+    where.add_argument("--gpus-per-trial", type=float, help="share of a GPU for each trial (default: measured)")
+    where.add_argument("--max-concurrent", type=at_least(1), help="trials at a time (default: as many as fit)")
+    where.add_argument("--address", help="address of a running Ray cluster (default: this machine)")
+    where.add_argument("--no-dashboard", action="store_true", help="do not start the Ray dashboard")
+    out = parser.add_argument_group("results")
+    out.add_argument("--results", default="results", help="folder of results folders (default %(default)s)")
+    out.add_argument("--name", help="name of this sweep's folder (default: date and time)")
+    out.add_argument("--dry-run", action="store_true", help="check everything, print the plan, start nothing")
+    debug = parser.add_argument_group("one trial, in this process, without Ray")
+    debug.add_argument("--debug", action="store_true", help="run one trial here; breakpoints work")
+    debug.add_argument("--arm", help="with --debug: whose default setting to run (default: the first arm)")
+    debug.add_argument("--trial", type=at_least(0), help="with --debug and --name: trial number to run again")
+    return parser
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Run a script's main function; bad input ends it with one sentence on standard error and exit code 2."""
+    try:
+        code = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
+        code = 1
+    sys.exit(code)

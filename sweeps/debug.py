@@ -1,0 +1,82 @@
+"""`--debug`: one trial in this process, without Ray, so that breakpoints, pdb and real tracebacks work."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from analysis.load import Results, load_results
+from esc50tune.config import TrialConfig
+from esc50tune.data.cache import open_cache
+from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.dataset import read_dataset
+from esc50tune.data.split import Split
+from esc50tune.errors import UserError, nearest
+from esc50tune.trial import EpochResult, train_trial
+from sweeps.plan import describe_plan, make_plan
+from sweeps.resources import this_machine
+
+HEADER = f"{'epoch':>5} {'train loss':>11} {'train acc':>10} {'val loss':>9} {'val acc':>8} {'lr':>9} {'seconds':>8}"
+
+
+def debug(args: argparse.Namespace, script: str, console: Console) -> None:
+    """Run one trial: an arm's default setting, or trial `--trial` of a finished sweep once more."""
+    if args.trial is not None:
+        config, data, threads = trial_of_sweep(args)
+    else:
+        config, data, threads = default_of_arm(args, script, console)
+    torch.set_num_threads(threads)
+    print_epochs(train_trial(config, data), config.epochs)
+
+
+def default_of_arm(args: argparse.Namespace, script: str, console: Console) -> tuple[TrialConfig, SearchData, int]:
+    names = args.arms.split(",")
+    args.arms = args.arm or names[0]
+    args.num_samples = 1
+    plan = make_plan(args, this_machine(), script)
+    for line in describe_plan(plan):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting", highlight=False
+    )
+    return plan.config(plan.arms[0]), plan.data(), plan.share.cpus
+
+
+def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
+    if args.name is None:
+        raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
+    results = load_results(Path(args.results) / args.name)
+    config = dealt_config(results, args.trial)
+    dataset = read_dataset(Path(results.manifest["data"]["root"]))
+    if dataset.fingerprint != results.manifest["data"]["fingerprint"]:
+        raise UserError(
+            f"'{dataset.root}' is not what the sweep '{args.name}' ran on any more: its content has changed"
+        )
+    split = Split(tuple(results.manifest["split"]["train"]), results.manifest["split"]["val"], None)
+    data = open_search_data(open_cache(dataset, config.sample_rate, config.clip_seconds), split)
+    return config, data, results.manifest["resources"]["share"]["cpus"]
+
+
+def dealt_config(results: Results, number: int) -> TrialConfig:
+    dealt = {event["trial"]: event["config"] for event in results.events if event["event"] == "deal"}
+    if number not in dealt:
+        raise UserError(
+            f"sweep '{results.manifest['name']}' has no trial {number}{nearest(str(number), map(str, dealt))}"
+        )
+    return TrialConfig.from_flat(dealt[number])
+
+
+def print_epochs(results: Iterable[EpochResult], epochs: int) -> None:
+    """Print an aligned line an epoch."""
+    print(f"{epochs} epochs\n{HEADER}")
+    for r in results:
+        losses = ["-" if loss is None else f"{loss:.4f}" for loss in (r.train_loss, r.val_loss)]
+        print(
+            f"{r.epoch:>5} {losses[0]:>11} {100 * r.train_acc:>8.1f} % {losses[1]:>9} {100 * r.val_acc:>6.1f} % "
+            f"{r.lr:>9.2e} {r.seconds:>8.2f}" + ("  diverged" if r.diverged else ""),
+            flush=True,
+        )

@@ -1,0 +1,55 @@
+"""The sweep without Ray: deals trials, takes in their epochs, says when one ends. All of it goes through the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from esc50tune.seeds import derive_seed
+from sweeps.arms import Arm
+from sweeps.events import EventLog
+from sweeps.search import next_point
+from sweeps.state import SweepState
+
+
+class Driver:
+    """Deals trials to arms in turn and judges each against its own arm alone.
+
+    Args:
+        arms: the arms, in the order of the tables.
+        total: how many trials to deal.
+        search: 'sobol', 'tpe' or 'random'.
+        seed: the sweep's seed.
+        log: where events go; it must tell `state` of each.
+        state: what the events add up to.
+    """
+
+    def __init__(self, arms: list[Arm], total: int, search: str, seed: int, log: EventLog, state: SweepState) -> None:
+        self.arms, self.total, self.search, self.seed = arms, total, search, seed
+        self.log, self.state = log, state
+
+    def deal(self) -> tuple[int, dict[str, Any]] | None:
+        """Deal the next trial: its number and its configuration; None when all are dealt."""
+        number = len(self.state.trials)
+        if number >= self.total:
+            return None
+        arm, index = self.arms[number % len(self.arms)], number // len(self.arms)
+        sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
+        # The same seed for the trials of one index: arms are compared from the same weights and order of data.
+        config = arm.config(sampled, derive_seed(self.seed, "trial", index)).to_flat()
+        self.log.append("deal", trial=number, arm=arm.name, sampled=sampled, config=config)
+        return number, config
+
+    def record(self, number: int, result: dict[str, Any]) -> bool:
+        """Take in an epoch's result; tell whether the trial goes on."""
+        trial = self.state.trials[number]
+        self.log.append("epoch", trial=number, arm=trial.arm, **result)
+        reason = self.state.verdict(number)
+        if reason is not None:
+            self.log.append("end", trial=number, arm=trial.arm, reason=reason, epochs=len(trial.epochs))
+        return reason is None
+
+    def fail(self, number: int, error: str) -> None:
+        """Take in that a trial raised an error or lost its process."""
+        trial = self.state.trials[number]
+        if trial.reason is None:
+            self.log.append("end", trial=number, arm=trial.arm, reason="error", epochs=len(trial.epochs), error=error)

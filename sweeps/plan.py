@@ -1,0 +1,210 @@
+"""A checked plan: everything a sweep will do, known before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from esc50tune.classifier import build_classifier, parameter_count
+from esc50tune.config import TrialConfig, parse_setting
+from esc50tune.data.cache import ClipCache, open_cache
+from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.dataset import Dataset
+from esc50tune.data.locate import find_dataset, usual_seconds
+from esc50tune.data.split import Split, search_split
+from esc50tune.errors import UserError
+from sweeps.arms import REFERENCE, Arm, make_arms
+from sweeps.ladder import FACTOR, GRACE
+from sweeps.manifest import describe_run
+from sweeps.presets import Preset, find_preset
+from sweeps.resources import Machine, Share, share_machine
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do.
+
+    Attributes:
+        folder: its results folder, not there yet.
+        trials: how many will run: the same number for each arm.
+        asked: how many were asked for.
+        parameters: each arm's number of model parameters.
+    """
+
+    folder: Path
+    dataset: Dataset
+    cache: ClipCache
+    split: Split
+    preset: Preset
+    arms: list[Arm]
+    parameters: dict[str, int]
+    trials: int
+    asked: int
+    search: str
+    scheduler: str
+    seed: int
+    machine: Machine
+    share: Share
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Length of each arm's full schedule, by name."""
+        return {arm.name: arm.fixed["epochs"] for arm in self.arms}
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What all trials' last checkpoints take: weights and AdamW's two moments, 4 bytes each."""
+        return sum(12 * self.parameters[arm.name] for arm in self.arms) * (self.trials // len(self.arms))
+
+    def data(self) -> SearchData:
+        return open_search_data(self.cache, self.split)
+
+    def config(self, arm: Arm) -> TrialConfig:
+        """Return the arm's default setting."""
+        return arm.config({}, self.seed)
+
+    def manifest(self) -> dict[str, Any]:
+        data = self.data()
+        return describe_run() | {
+            "name": self.folder.name,
+            "data": {
+                "title": self.dataset.title,
+                "root": str(self.dataset.root),
+                "stand_in": self.dataset.is_stand_in,
+                "fingerprint": self.dataset.fingerprint,
+                "clips": len(self.dataset.clips),
+                "classes": list(self.dataset.classes),
+                **self.cache.facts,
+            },
+            "split": asdict(self.split) | {"train_clips": len(data.train), "val_clips": len(data.val)},
+            "preset": {"name": self.preset.name, "says": self.preset.says},
+            "arms": [
+                {
+                    "name": arm.name,
+                    "fixed": arm.fixed,
+                    "space": {knob: search._asdict() for knob, search in arm.space.items()},
+                    "parameters": self.parameters[arm.name],
+                    "epochs": arm.fixed["epochs"],
+                }
+                for arm in self.arms
+            ],
+            "reference": REFERENCE,
+            "trials": self.trials,
+            "search": self.search,
+            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
+            "seed": self.seed,
+            "resources": {"machine": asdict(self.machine), "share": asdict(self.share)},
+        }
+
+
+def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
+    """Check a command line against the data and the machine.
+
+    Raises:
+        UserError: anything about it is wrong; nothing was written but the cache of decoded clips.
+    """
+    folder = results_folder(args, script)
+    preset = find_preset(args.preset, machine.gpus > 0)
+    settings = dict(parse_setting(text) for text in args.set)
+    if args.feature is not None:
+        settings["feature"] = args.feature
+    share = share_machine(machine, args.gpus_per_trial, args.max_concurrent)
+    names = [name.strip() for name in args.arms.split(",")]
+    make_arms(names, preset.knobs, settings)  # wrong knobs are told before any data is read
+    trials = equal_deal(args.num_samples, len(names))
+    dataset = find_dataset(args.data)
+    split = choose_split(args, dataset, preset)
+    arms = make_arms(names, {"clip_seconds": usual_seconds(dataset), **preset.knobs}, settings)
+    first = arms[0].fixed
+    cache = open_cache(dataset, first["sample_rate"], first["clip_seconds"])
+    plan = Plan(
+        folder=folder,
+        dataset=dataset,
+        cache=cache,
+        split=split,
+        preset=preset,
+        arms=arms,
+        parameters={arm.name: count_parameters(arm, len(dataset.classes)) for arm in arms},
+        trials=trials,
+        asked=args.num_samples,
+        search=args.search,
+        scheduler=args.scheduler,
+        seed=args.seed,
+        machine=machine,
+        share=Share(share.cpus, share.gpus, min(share.slots, trials)),
+    )
+    check_disk(plan)
+    return plan
+
+
+def results_folder(args: argparse.Namespace, script: str) -> Path:
+    name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{script}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(
+            f"--name '{name}': a name has letters, digits, '.', '_' and '-' alone and starts with a letter or digit"
+        )
+    parent = Path(args.results).expanduser().absolute()
+    if parent.exists() and not parent.is_dir():
+        raise UserError(f"--results '{args.results}' is not a folder")
+    if (parent / name).exists():
+        raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
+    return parent / name
+
+
+def equal_deal(asked: int, arms: int) -> int:
+    if asked < arms:
+        raise UserError(
+            f"--num-samples {asked} is fewer than one trial for each of {arms} arms; the smallest is {arms}"
+        )
+    return asked - asked % arms
+
+
+def choose_split(args: argparse.Namespace, dataset: Dataset, preset: Preset) -> Split:
+    """By default fold 5 is kept for the test and fold 4 selects; a preset without a test fold selects on 5."""
+    if preset.holds_out_test:
+        test_fold = 5 if args.test_fold is None else args.test_fold
+        return search_split(dataset, test_fold, 4 if args.val_fold is None else args.val_fold)
+    if args.test_fold is not None:
+        raise UserError(f"--test-fold {args.test_fold}: preset '{preset.name}' has no test fold; leave out one of them")
+    return search_split(dataset, None, 5 if args.val_fold is None else args.val_fold)
+
+
+def count_parameters(arm: Arm, classes: int) -> int:
+    return parameter_count(build_classifier(arm.config({}, 0), classes))
+
+
+def check_disk(plan: Plan) -> None:
+    existing = next(path for path in (plan.folder, *plan.folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if plan.checkpoint_bytes > free:
+        raise UserError(
+            f"the checkpoints need {plan.checkpoint_bytes / 1e9:.1f} GB, but '{existing}' has {free / 1e9:.1f} GB "
+            "free; make room, choose another --results, or fewer trials"
+        )
+
+
+def describe_plan(plan: Plan) -> Sequence[str]:
+    """Return the lines that open every run: what will be run, on what, and what was reduced."""
+    split, facts = plan.split, plan.cache.facts
+    seconds = plan.arms[0].fixed["clip_seconds"]
+    test = f"fold {split.test} untouched" if split.test is not None else "NO TEST FOLD"
+    lines = [
+        f"data      {plan.dataset.title}; clips of {seconds:g} s: {facts['padded']} padded, {facts['cut']} cut, "
+        f"{facts['several_channels']} of several channels averaged",
+        f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}",
+        f"preset    {plan.preset.name}: {plan.preset.says}",
+        f"trials    {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms; search {plan.search}, "
+        f"early stopping {plan.scheduler}" + (" (one ladder an arm)" if plan.scheduler == "asha" else ""),
+        f"machine   {plan.machine}; {plan.share}",
+    ]
+    if plan.trials < plan.asked:
+        lines.insert(
+            0, f"{plan.trials} of {plan.asked}: {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms"
+        )
+    return lines

@@ -1,0 +1,111 @@
+"""The live table: trials by state for each arm, the best so far, time gone and left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sweeps.events import Event
+from sweeps.state import SweepState, Trial
+
+STATES = {"running": None, "finished": "finished", "stopped": "stopped", "diverged": "diverged", "failed": "error"}
+
+
+class Progress:
+    """Shows a sweep while it runs: a table in a terminal, one plain line for each ended trial elsewhere.
+
+    Args:
+        state: what the events add up to.
+        total: trials in all.
+        slots: trials at a time.
+        console: where to show it.
+    """
+
+    def __init__(self, state: SweepState, total: int, slots: int, console: Console) -> None:
+        self.state, self.total, self.slots, self.console = state, total, slots, console
+        self.start = time.monotonic()
+        self._live = (
+            Live(console=console, get_renderable=self.table, refresh_per_second=2) if console.is_terminal else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def on_event(self, event: Event) -> None:
+        """Take in an event that `state` has taken in."""
+        if self._live or event["event"] != "end":
+            return
+        trial = self.state.trials[event["trial"]]
+        ended = sum(t.reason is not None for t in self.state.trials.values())
+        self.console.print(
+            f"[{ended}/{self.total}] {trial.arm} #{trial.number} {outcome(trial)}; {self.times()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def times(self) -> str:
+        elapsed = time.monotonic() - self.start
+        left = self.seconds_left()
+        return f"{clock(elapsed)} gone" + (f", at most {clock(left)} left" if left is not None else "")
+
+    def seconds_left(self) -> float | None:
+        """Return the time left if no further trial is stopped early, from each arm's mean epoch so far."""
+        trials = list(self.state.trials.values())
+        seconds = {arm: mean_seconds(self.state.of_arm(arm)) for arm in self.state.epochs}
+        known = [value for value in seconds.values() if value is not None]
+        if not known:
+            return None
+        usual = sum(known) / len(known)
+        per_arm = self.total // len(self.state.epochs)
+        left = 0.0
+        for arm, length in self.state.epochs.items():
+            mine = [trial for trial in trials if trial.arm == arm]
+            epochs = sum(length - len(trial.epochs) for trial in mine if trial.reason is None)
+            left += (epochs + length * (per_arm - len(mine))) * (seconds[arm] or usual)
+        return left / self.slots
+
+    def table(self) -> Table:
+        trials = list(self.state.trials.values())
+        table = Table(caption=self.times(), title_justify="left", caption_justify="left")
+        table.add_column("arm")
+        for name in ("waiting", *STATES, "epochs", "best full run, val"):
+            table.add_column(name, justify="right")
+        per_arm = self.total // len(self.state.epochs)
+        for arm in self.state.epochs:
+            mine = [trial for trial in trials if trial.arm == arm]
+            counts = [str(sum(t.reason == reason for t in mine) or "") for reason in STATES.values()]
+            scores = [trial.score for trial in mine if trial.score is not None]
+            best = f"{100 * max(scores):.1f} %" if scores else ""
+            table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
+        return table
+
+
+def outcome(trial: Trial) -> str:
+    if trial.reason == "error":
+        return "FAILED"
+    epochs = len(trial.epochs)
+    if trial.reason == "diverged":
+        return f"diverged in epoch {epochs}"
+    return f"{trial.reason} at epoch {epochs}, validation {100 * trial.epochs[-1]['val_acc']:.1f} %"
+
+
+def mean_seconds(trials: Sequence[Trial]) -> float | None:
+    seconds = [event["seconds"] for trial in trials for event in trial.epochs]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,182 @@
+"""Runs a plan: starts Ray, lets Tune run what the driver deals, survives an interrupt, prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from rich.console import Console
+
+from analysis.__main__ import write_tables
+from esc50tune.data.locate import STAND_IN_BANNER
+from esc50tune.errors import UserError
+from sweeps.debug import debug
+from sweeps.driver import Driver
+from sweeps.dry_run import dry_run, measure
+from sweeps.events import EventLog
+from sweeps.manifest import ROOT, write_manifest
+from sweeps.plan import Plan, describe_plan, make_plan
+from sweeps.progress import Progress
+from sweeps.resources import Machine, gpu_share, this_machine
+from sweeps.shells import ArmScheduler, DealingSearcher
+from sweeps.state import SweepState
+from sweeps.trainable import run_trial
+
+# Set before Ray starts its processes; they inherit them.
+RAY_SETTINGS = {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is the record; Tune's own files are never read
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # an interrupt must reach us, and end with exit code 130
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+def run_sweep(args: argparse.Namespace, script: str) -> int:
+    """Do what the command line asks for; return the exit code: 0, 1 when trials failed, 130 when interrupted.
+
+    Raises:
+        UserError: the command line, the data or the machine do not allow it.
+    """
+    console = Console()
+    if args.debug:
+        debug(args, script, console)
+        return 0
+    if args.arm is not None or args.trial is not None:
+        raise UserError("--arm and --trial go with --debug")
+    os.environ.update(RAY_SETTINGS)
+    machine = join_cluster(args.address) if args.address else this_machine()
+    plan = make_plan(args, machine, script)
+    if plan.dataset.is_stand_in:
+        console.print(STAND_IN_BANNER, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+    if args.dry_run:
+        dry_run(plan, console)
+        return 0
+    if plan.share.gpus and args.gpus_per_trial is None:
+        args.gpus_per_trial = measured_share(plan)
+        plan = make_plan(args, machine, script)
+    for line in describe_plan(plan):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not args.address:
+        start_ray(plan, not args.no_dashboard, console)
+    try:
+        return run_plan(plan, console)
+    finally:
+        ray.shutdown()
+
+
+def join_cluster(address: str) -> Machine:
+    """Join a running cluster; its workers get this project's code from here."""
+    modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
+    try:
+        ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+    resources = ray.cluster_resources()
+    return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+def start_ray(plan: Plan, dashboard: bool, console: Console) -> None:
+    with console.status("starting Ray"):
+        context = ray.init(
+            address="local",
+            num_cpus=plan.machine.cpus,
+            num_gpus=plan.machine.gpus,
+            include_dashboard=dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    if context.dashboard_url:
+        url = f"http://{context.dashboard_url}"
+        console.print(
+            f"dashboard {url} (it asks for a token: `ray get-auth-token` prints it)", highlight=False, soft_wrap=True
+        )
+    elif dashboard:
+        console.print("dashboard did not start; the sweep goes on without it", highlight=False)
+
+
+def measured_share(plan: Plan) -> float:
+    """Return the share of a GPU that the hungriest arm needs, from one step of each arm's default setting."""
+    import torch
+
+    data = plan.data()
+    peak = max(measure(arm, plan, data).peak_bytes for arm in plan.arms)
+    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
+
+
+def run_plan(plan: Plan, console: Console) -> int:
+    plan.folder.mkdir(parents=True)
+    write_manifest(plan.folder, plan.manifest())
+    state = SweepState(plan.epochs, plan.scheduler == "asha")
+    progress = Progress(state, plan.trials, plan.share.slots, console)
+    log = EventLog(plan.folder, state.apply, progress.on_event)
+    driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state)
+    interrupted = False
+    try:
+        with progress:
+            fit(driver, plan)
+    except KeyboardInterrupt:
+        interrupted = True
+    log.close()
+    write_tables(plan.folder, console)
+    return report_end(plan, state, interrupted, console)
+
+
+def fit(driver: Driver, plan: Plan) -> None:
+    """Let Ray Tune run all trials. Its own files go to a folder that is thrown away: nothing of it is read."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    fields: dict[str, Any] = {
+        "results": str(plan.folder),
+        "cache": str(plan.cache.folder),
+        "train": list(plan.split.train),
+        "val": plan.split.val,
+        "threads": plan.share.cpus,
+    }
+    resources = {"cpu": plan.share.cpus, "gpu": plan.share.gpus}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(run_trial, resources),
+            tune_config=tune.TuneConfig(
+                metric="val_acc",
+                mode="max",
+                num_samples=plan.trials,
+                search_alg=DealingSearcher(driver, fields),
+                scheduler=ArmScheduler(driver),
+                max_concurrent_trials=plan.share.slots,
+                # Fresh processes cost more than a short trial; the loop keeps no state between trials.
+                reuse_actors=True,
+                trial_dirname_creator=trial_folder,
+            ),
+            run_config=tune.RunConfig(name=plan.folder.name, storage_path=scratch, verbose=0),
+        )
+        tuner.fit()
+
+
+def trial_folder(trial: Any) -> str:
+    return str(trial.trial_id)  # Tune's own name holds every knob and can outgrow a file system's limit
+
+
+def report_end(plan: Plan, state: SweepState, interrupted: bool, console: Console) -> int:
+    failed = [trial for trial in state.trials.values() if trial.reason == "error"]
+    for trial in failed:
+        last = (trial.error or "no message").splitlines()[-1]
+        console.print(f"FAILED: trial {trial.number} ({trial.arm}): {last}", style="red", markup=False, soft_wrap=True)
+    console.print(f"results   {shown(plan.folder)}", highlight=False, soft_wrap=True)
+    if interrupted:
+        console.print("interrupted: the tables are made of what had finished", style="yellow")
+        return 130
+    return 1 if failed else 0
+
+
+def shown(folder: Path) -> str:
+    """Return the folder as a user would type it."""
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

@@ -1,0 +1,83 @@
+"""What the events of a sweep add up to: each trial's epochs and end, each arm's rungs and history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweeps.events import Event
+from sweeps.ladder import Ladder
+
+
+@dataclass
+class Trial:
+    """One dealt trial.
+
+    Attributes:
+        number: its number in the sweep, 0 first.
+        arm: name of its arm.
+        sampled: the values that the search chose.
+        config: its full configuration.
+        epochs: its `epoch` events so far.
+        reason: why it ended: 'finished', 'stopped', 'diverged' or 'error'; None while it runs.
+        error: the traceback where it ended with an error.
+    """
+
+    number: int
+    arm: str
+    sampled: dict[str, float]
+    config: dict[str, Any]
+    epochs: list[Event] = field(default_factory=list)
+    reason: str | None = None
+    error: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """Validation accuracy of the last epoch of the full schedule; 0 if it diverged; None if it never got there."""
+        if self.reason == "diverged":
+            return 0.0
+        return self.epochs[-1]["val_acc"] if self.reason == "finished" else None
+
+
+class SweepState:
+    """Folds events, one by one, into trials and ladders.
+
+    Args:
+        epochs: length of the full schedule of each arm, by name.
+        early_stopping: False for a sweep whose trials all run in full.
+
+    Attributes:
+        trials: by number.
+    """
+
+    def __init__(self, epochs: dict[str, int], early_stopping: bool) -> None:
+        self.epochs = epochs
+        self.trials: dict[int, Trial] = {}
+        self.ladders = {arm: Ladder(length) for arm, length in epochs.items()} if early_stopping else {}
+        self._goes_on: dict[int, bool] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take in the next event of the log."""
+        number = event["trial"]
+        if event["event"] == "deal":
+            self.trials[number] = Trial(number, event["arm"], event["sampled"], event["config"])
+        elif event["event"] == "epoch":
+            trial = self.trials[number]
+            trial.epochs.append(event)
+            ladder = self.ladders.get(trial.arm)
+            self._goes_on[number] = ladder is None or ladder.goes_on(number, event["epoch"], event["val_acc"])
+        elif event["event"] == "end":
+            self.trials[number].reason, self.trials[number].error = event["reason"], event.get("error")
+
+    def verdict(self, number: int) -> str | None:
+        """Return why the trial must end after its newest epoch, or None if it goes on."""
+        trial = self.trials[number]
+        last = trial.epochs[-1]
+        if last["diverged"]:
+            return "diverged"
+        if last["epoch"] >= self.epochs[trial.arm]:
+            return "finished"
+        return None if self._goes_on[number] else "stopped"
+
+    def of_arm(self, arm: str) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.arm == arm]

@@ -1,0 +1,37 @@
+"""What runs in a Ray worker: one trial, reporting each epoch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from esc50tune.config import TrialConfig
+from esc50tune.data.cache import ClipCache
+from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.split import Split
+from esc50tune.trial import train_trial
+
+
+@lru_cache(maxsize=1)
+def search_data(cache: str, train: tuple[int, ...], val: int) -> SearchData:
+    """Open the data once a process, however many trials it runs."""
+    return open_search_data(ClipCache.at(Path(cache)), Split(train, val, None))
+
+
+def checkpoint_path(folder: Path, number: int) -> Path:
+    return folder / "checkpoints" / f"trial-{number:04d}.pt"
+
+
+def run_trial(spec: dict[str, Any]) -> None:
+    """Train the trial that `spec` describes: its number, configuration, data, threads and results folder."""
+    torch.set_num_threads(spec["threads"])
+    data = search_data(spec["cache"], tuple(spec["train"]), spec["val"])
+    checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
+    for result in train_trial(TrialConfig.from_flat(spec["config"]), data, checkpoint=checkpoint):
+        # Flat keys cost Tune time; the scheduler alone reads what is inside 'result'.
+        tune.report({"val_acc": result.val_acc, "result": asdict(result)})
