@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.load import load_results
-from analysis.render import as_csv, as_markdown, as_rich
+from analysis.render import as_csv, as_markdown, as_terminal
 from analysis.tables import make_tables
 from esc50tune.errors import UserError
 
@@ -29,12 +29,14 @@ def write_tables(folder: Path, console: Console) -> None:
     try:
         (folder / "tables").mkdir(exist_ok=True)
         for table in tables:
-            console.print(as_rich(table))
+            console.print(as_terminal(table))
             for ending, text in (("md", as_markdown(table)), ("csv", as_csv(table, results))):
                 path = folder / "tables" / f"{table.name}.{ending}"
                 temporary = path.with_name(f".{path.name}")
                 temporary.write_text(text)
                 temporary.replace(path)
+        if tables:
+            console.print(tables[0].caption, markup=False, highlight=False)
     except OSError as error:
         raise UserError(f"cannot write into '{folder / 'tables'}': {error.strerror}") from None
 

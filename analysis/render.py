@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import pandas as pd
-import rich.table
+from rich import box
+from rich.table import Table as TerminalTable
 
 from analysis.load import Results
 from analysis.tables import Table
 
+# column of the frame -> heading in Markdown
 HEADINGS = {
     "best": "best, %",
     "difference": "difference, points",
     "default": "default setting, %",
     "median": "median, %",
-    "train of best": "best's training, %",
+    "train of best": "training accuracy of the best, %",
     "full": "full runs",
     "seconds": "training, s",
 }
-
-
-def text_frame(table: Table) -> pd.DataFrame:
-    """Return the table's cells as text, with its headings; what is not known is an en dash."""
-    frame = table.frame.copy()
-    for name in frame:
-        frame[name] = [cell(name, value) for value in frame[name]]
-    frame = frame.loc[:, ~((frame.columns.isin(["diverged", "failed"])) & (frame == "0").all())]
-    return frame.rename(columns=HEADINGS).reset_index()
+ONLY_IF_ANY = ("diverged", "failed")
 
 
 def cell(column: str, value: float) -> str:
@@ -36,27 +30,42 @@ def cell(column: str, value: float) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
-def as_rich(table: Table) -> rich.table.Table:
-    """Return the table for a terminal."""
-    frame = text_frame(table)
-    shown = rich.table.Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
-    for name in frame:
-        shown.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
-    for row in frame.itertuples(index=False):
+def as_terminal(table: Table) -> TerminalTable:
+    """Return the table for a terminal of 80 columns, without its caption."""
+    frame = table.frame
+    columns = {
+        "best %": [cell("best", value) for value in frame["best"]],
+        "diff.": [cell("difference", value) for value in frame["difference"]],
+        "default": [cell("default", value) for value in frame["default"]],
+        "median": [cell("median", value) for value in frame["median"]],
+        "train": [cell("train", value) for value in frame["train of best"]],
+        "full": [f"{full}/{trials}" for full, trials in zip(frame["full"], frame["trials"], strict=True)],
+        "epochs": [f"{value:,}" for value in frame["epochs"]],
+        "seconds": [f"{value:,.0f}" for value in frame["seconds"]],
+        "params": [f"{value / 1e6:.2f} M" for value in frame["parameters"]],
+    }
+    shown = TerminalTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    shown.add_column("arm ", no_wrap=True)
+    for name in columns:
+        shown.add_column(f" {name}", justify="right", no_wrap=True)
+    for row in zip(frame.index, *columns.values(), strict=True):
         shown.add_row(*row)
     return shown
 
 
 def as_markdown(table: Table) -> str:
     """Return the table with its title and caption as Markdown."""
-    frame = text_frame(table)
+    frame = table.frame.drop(columns=[name for name in ONLY_IF_ANY if not table.frame[name].any()])
+    for name in frame:
+        frame[name] = [cell(name, value) for value in frame[name]]
+    frame = frame.rename(columns=HEADINGS).reset_index()
     align = ["left" if name == "arm" else "right" for name in frame]
     body = frame.to_markdown(index=False, colalign=align, disable_numparse=True)
     return f"## {table.title}\n\n{body}\n\n{table.caption}\n"
 
 
 def as_csv(table: Table, results: Results) -> str:
-    """Return the table as CSV, full precision; what the figures come from stands in every row."""
+    """Return the table as CSV; what the figures come from stands in every row."""
     frame = table.frame.reset_index()
     frame["data"] = results.manifest["data"]["title"]
     frame["selected on"] = f"validation fold {results.manifest['split']['val']}, best of a search: optimistic"

@@ -34,14 +34,15 @@ def make_tables(results: Results) -> list[Table]:
     """Make the tables whose arms the sweep has; those of a sweep that ran no trial are empty of scores, not absent."""
     manifest, summary = results.manifest, summarise(results)
     reference, tables = manifest["reference"], []
+    mark = " [STAND-IN DATA]" if manifest["data"]["stand_in"] else ""
     if {BASELINE, reference} <= set(summary.index):
         frame = compared(summary.loc[[BASELINE, reference]], BASELINE)
-        title = "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt"
+        title = "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + mark
         tables.append(Table("baseline-vs-convnext", title, caption(results), frame))
     if reference in summary.index and len(summary.index.drop(BASELINE, errors="ignore")) > 1:
         others = [arm for arm in summary.index if arm not in (BASELINE, reference)]
         frame = compared(summary.loc[[reference, *others]], reference)
-        title = "Regularization ablation: each arm against the plain ConvNeXt"
+        title = "Regularization ablation: each arm against the plain ConvNeXt" + mark
         tables.append(Table("regularization-ablation", title, caption(results), frame))
     return tables
 
@@ -98,9 +99,9 @@ def caption(results: Results) -> str:
         f"Accuracy in % on the validation fold {split['val']} ({clips} clips), trained on folds "
         f"{', '.join(map(str, split['train']))} ({split['train_clips']} clips); a trial's score is that of its full "
         "schedule's last epoch.",
-        f"These are search results: the best of several trials is chosen on the very clips it is scored on, which makes "
-        f"it optimistic; on {clips} clips one score has a standard error of up to {error:.1f} points, so a difference "
-        "of a few points may be noise.",
+        "These are search results: the best of several trials is chosen on the very clips it is scored on, which "
+        f"makes it optimistic; on {clips} clips one score has a standard error of up to {error:.1f} points, so a "
+        "difference of a few points may be noise.",
     ]
     if manifest["data"]["stand_in"]:
         parts.insert(0, "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from esc50tune.trial import EpochResult
 from sweeps.driver import Driver
+
+EPOCH_FIELDS = [field.name for field in dataclasses.fields(EpochResult)]  # Tune adds many more of its own
 
 
 class DealingSearcher(Searcher):
@@ -49,7 +53,7 @@ class ArmScheduler(FIFOScheduler):
         return "val_acc"
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        goes_on = self._driver.record(trial.config["trial"], result["result"])
+        goes_on = self._driver.record(trial.config["trial"], {name: result[name] for name in EPOCH_FIELDS})
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:

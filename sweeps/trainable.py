@@ -33,5 +33,4 @@ def run_trial(spec: dict[str, Any]) -> None:
     data = search_data(spec["cache"], tuple(spec["train"]), spec["val"])
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
     for result in train_trial(TrialConfig.from_flat(spec["config"]), data, checkpoint=checkpoint):
-        # Flat keys cost Tune time; the scheduler alone reads what is inside 'result'.
-        tune.report({"val_acc": result.val_acc, "result": asdict(result)})
+        tune.report(asdict(result))
