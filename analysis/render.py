@@ -45,9 +45,9 @@ def as_terminal(table: Table) -> TerminalTable:
         "params": [f"{value / 1e6:.2f} M" for value in frame["parameters"]],
     }
     shown = TerminalTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    shown.add_column("arm ", no_wrap=True)
+    shown.add_column("arm", no_wrap=True)
     for name in columns:
-        shown.add_column(f" {name}", justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", no_wrap=True)
     for row in zip(frame.index, *columns.values(), strict=True):
         shown.add_row(*row)
     return shown

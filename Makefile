@@ -1,0 +1,29 @@
+# `make sweep` and `make test` need nothing but Python 3.10 to 3.13 and a package registry: they make .venv themselves.
+PYTHON ?= python3
+PIP_FLAGS ?=
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: sweep test clean
+.DEFAULT_GOAL := sweep
+
+sweep: .venv/installed
+	$(BIN)/python sweeps/regularization.py --num-samples 40 $(ARGS)
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest $(ARGS)
+
+# Written last, so that an installation cut in the middle is taken up again.
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"error: Python 3.10 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}; set PYTHON=..., for instance: make PYTHON=python3.12")'
+	@echo "installing into .venv (about 6 GB on Linux, a few minutes)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --requirement requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,95 @@
+"""What several tests share: a cache of their own, and a small data set in ESC-50's layout."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from esc50tune.data.cache import ClipCache, open_cache
+from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
+from esc50tune.data.split import search_split
+
+RATE, SECONDS = 8_000, 0.25
+PITCHES = {"low": 300, "middle": 900, "high": 2_500}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what the tests cache out of the user's cache."""
+    os.environ["ESC50TUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.pop("ESC50_ROOT", None)
+
+
+def write_dataset(root: Path, clips_a_fold: int = 4) -> Path:
+    """Write five folds of three noisy tones, `clips_a_fold` clips of a class in each; two takes to a source."""
+    (root / "audio").mkdir(parents=True)
+    (root / "meta").mkdir()
+    rng, rows = np.random.default_rng(0), []
+    t = np.arange(int(RATE * SECONDS)) / RATE
+    for fold in range(1, 6):
+        for target, (category, pitch) in enumerate(PITCHES.items()):
+            for take in range(clips_a_fold):
+                source = f"{fold}{target}{take // 2}"
+                wave = np.sin(2 * np.pi * pitch * rng.uniform(0.8, 1.2) * t) + rng.normal(0, 0.5, len(t))
+                filename = f"{fold}-{source}-{'ABCDEFGH'[take]}-{target}.wav"
+                soundfile.write(root / "audio" / filename, 0.3 * wave / np.abs(wave).max(), RATE, subtype="PCM_16")
+                rows.append((filename, fold, target, category, source))
+    with (root / "meta" / "esc50.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    return root
+
+
+@pytest.fixture(scope="session")
+def tones_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 clips that no test changes."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "tones")
+
+
+@pytest.fixture(scope="session")
+def tones(tones_folder: Path) -> Dataset:
+    return read_dataset(tones_folder)
+
+
+@pytest.fixture(scope="session")
+def tones_cache(tones: Dataset) -> ClipCache:
+    return open_cache(tones, RATE, SECONDS)
+
+
+@pytest.fixture(scope="session")
+def tones_data(tones: Dataset, tones_cache: ClipCache) -> SearchData:
+    """Folds 1 to 3 train, 4 validates, 5 is out of reach."""
+    return open_search_data(tones_cache, search_split(tones, 5, 4))
+
+
+@pytest.fixture
+def fresh_tones(tmp_path: Path) -> Path:
+    """A folder of 15 clips that the test may spoil."""
+    return write_dataset(tmp_path / "fresh", clips_a_fold=1)
+
+
+SMALL = {
+    "feature": "logmel",
+    "sample_rate": RATE,
+    "clip_seconds": SECONDS,
+    "logmel_bands": 16,
+    "logmel_frames_per_second": 100,
+    "epochs": 3,
+    "batch_size": 8,
+    "hifigan_channels": 4,
+    "convnext_width": 8,
+    "convnext_depths": [1, 1],
+    "convnext_stem_kernel": 2,
+    "convnext_stem_stride": 2,
+}
+
+
+@pytest.fixture
+def small() -> dict:
+    """Knobs of a model that trains on the tones in a fraction of a second."""
+    return dict(SMALL)
