@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
@@ -22,17 +23,23 @@ class Classifier(nn.Module):
         return self.model(self.feature(waves))
 
 
-def parameter_count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def build_classifier(config: TrialConfig, num_classes: int) -> Classifier:
-    """Build the classifier of `config`.
+def check_classifier(config: TrialConfig, num_classes: int) -> int:
+    """Return the number of parameters of the classifier of `config`, without the memory and work of a real one.
 
     Raises:
-        UserError: the knobs cannot be built together.
+        UserError: the knobs cannot be built together, or a clip is too short for the model.
     """
+    what = f"model '{config.model}' on feature '{config.feature}'"
     try:
-        return Classifier(config, num_classes)
+        feature = FEATURES[config.feature](config)
+        with torch.device("meta"):
+            model = MODELS[config.model].from_config(config, feature.channels, num_classes).eval()
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"model '{config.model}' on feature '{config.feature}' cannot be built: {error}") from error
+        raise UserError(f"{what} cannot be built: {error}") from error
+    try:
+        clip = feature(torch.zeros(1, 1, round(config.sample_rate * config.clip_seconds)))
+        model(torch.empty(clip.shape, device="meta"))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{what}: clips of {config.clip_seconds:g} s are too short for it ({reason})") from error
+    return sum(parameter.numel() for parameter in model.parameters())

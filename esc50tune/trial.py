@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
-from esc50tune.classifier import Classifier, build_classifier
+from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import ClipSet, SearchData, batches
 from esc50tune.regularizers import Regularizer, active
@@ -87,7 +87,7 @@ class Trainer:
         self.epoch = 0
         self.methods = active(config)
         torch.manual_seed(derive_seed(config.seed, "weights"))
-        self.classifier: Classifier = build_classifier(config, data.num_classes).to(device)
+        self.classifier = Classifier(config, data.num_classes).to(device)
         self.classifier.feature.fit(self.waves(data.train, part) for part in batches(64, range(len(data.train))))
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:

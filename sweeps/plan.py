@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from esc50tune.classifier import build_classifier, parameter_count
+from esc50tune.classifier import check_classifier
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import SearchData, open_search_data
@@ -116,13 +116,14 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         settings["feature"] = args.feature
     share = share_machine(machine, args.gpus_per_trial, args.max_concurrent)
     names = [name.strip() for name in args.arms.split(",")]
-    make_arms(names, preset.knobs, settings)  # wrong knobs are told before any data is read
+    knobs = preset.for_feature(settings.get("feature"))
+    make_arms(names, knobs, settings)  # wrong knobs are told before any data is read
     trials = equal_deal(args.num_samples, len(names))
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
-    arms = make_arms(names, {"clip_seconds": usual_seconds(dataset), **preset.knobs}, settings)
-    first = arms[0].fixed
-    cache = open_cache(dataset, first["sample_rate"], first["clip_seconds"])
+    arms = make_arms(names, {"clip_seconds": usual_seconds(dataset), **knobs}, settings)
+    parameters = {arm.name: check_classifier(arm.config({}, 0), len(dataset.classes)) for arm in arms}
+    cache = open_cache(dataset, arms[0].fixed["sample_rate"], arms[0].fixed["clip_seconds"])
     plan = Plan(
         folder=folder,
         dataset=dataset,
@@ -130,7 +131,7 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         split=split,
         preset=preset,
         arms=arms,
-        parameters={arm.name: count_parameters(arm, len(dataset.classes)) for arm in arms},
+        parameters=parameters,
         trials=trials,
         asked=args.num_samples,
         search=args.search,
@@ -173,10 +174,6 @@ def choose_split(args: argparse.Namespace, dataset: Dataset, preset: Preset) -> 
     if args.test_fold is not None:
         raise UserError(f"--test-fold {args.test_fold}: preset '{preset.name}' has no test fold; leave out one of them")
     return search_split(dataset, None, 5 if args.val_fold is None else args.val_fold)
-
-
-def count_parameters(arm: Arm, classes: int) -> int:
-    return parameter_count(build_classifier(arm.config({}, 0), classes))
 
 
 def check_disk(plan: Plan) -> None:

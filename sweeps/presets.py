@@ -13,15 +13,31 @@ class Preset:
     """Knob values for every arm.
 
     Attributes:
-        knobs: what it sets.
+        knobs: what it sets, its feature among it.
+        for_raw, for_frames: what it sets besides on raw audio, and on features that come in frames.
         says: what it reduces or repeats, printed at the start and kept in the manifest.
         holds_out_test: False for a study that selects on the fold it reports.
     """
 
     name: str
     knobs: dict[str, Any]
+    for_raw: dict[str, Any]
+    for_frames: dict[str, Any]
     says: str
     holds_out_test: bool = True
+
+    def for_feature(self, feature: str | None) -> dict[str, Any]:
+        """Return its knob values when `feature` is used; None for its own."""
+        raw = (feature or self.knobs["feature"]) == "raw"
+        return self.knobs | (self.for_raw if raw else self.for_frames)
+
+
+def front(kernel: int, stride: int, downsample: int) -> dict[str, int]:
+    """The ConvNeXt's stem and its stride between stages."""
+    return {"convnext_stem_kernel": kernel, "convnext_stem_stride": stride, "convnext_downsample": downsample}
+
+
+SEED_FRONTS = (front(16, 16, 4), front(4, 4, 2))  # the original study's, on raw audio and on EnCodec's frames
 
 
 PRESETS = {
@@ -39,8 +55,9 @@ PRESETS = {
                 "hifigan_channels": 16,
                 "convnext_width": 16,
                 "convnext_depths": [1, 1, 2, 1],
-                "convnext_stem_stride": 2,
             },
+            front(32, 8, 4),
+            front(4, 2, 2),
             "reduced to fit two CPU cores: log-mel (64 bands, 50 frames/s) at 8 kHz instead of raw audio at 44.1 kHz, "
             "models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width, 60 epochs",
         ),
@@ -50,11 +67,9 @@ PRESETS = {
                 "feature": "raw",
                 "epochs": 100,
                 "warmup_epochs": 5,
-                "convnext_stem_kernel": 16,
-                "convnext_stem_stride": 16,
-                "convnext_downsample": 4,
                 "convnext_depths": [3, 3, 9, 3],
             },
+            *SEED_FRONTS,
             "full size: raw audio at 44.1 kHz, full width, 100 epochs",
         ),
         Preset(
@@ -71,10 +86,8 @@ PRESETS = {
                 "convnext_width": 64,
                 "convnext_depths": [3, 3, 3, 3],
                 "convnext_kernel": 49,
-                "convnext_stem_kernel": 16,
-                "convnext_stem_stride": 16,
-                "convnext_downsample": 4,
             },
+            *SEED_FRONTS,
             "the original study's settings: it selects on the fold that it reports, so it has NO TEST FOLD and its "
             "figures are optimistic; its runs of up to 10,000 epochs, stopped by hand, are 100 epochs here",
             holds_out_test=False,

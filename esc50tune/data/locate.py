@@ -37,11 +37,11 @@ def find_dataset(data: str) -> Dataset:
 
 
 def usual_seconds(dataset: Dataset) -> float:
-    """Return the most frequent length among the readable clips, in seconds, rounded to 0.1 s and at most 5 s."""
+    """Return the most frequent length among the readable clips, in seconds, rounded to 0.01 s and at most 5 s."""
     lengths: Counter[float] = Counter()
     for clip in dataset.clips:
         try:
-            lengths[round(soundfile.info(dataset.audio_path(clip)).duration, 1)] += 1
+            lengths[round(soundfile.info(dataset.audio_path(clip)).duration, 2)] += 1
         except (soundfile.SoundFileError, RuntimeError, OSError):
             continue  # named, with all others, when the clips are decoded
-    return max(min(lengths.most_common(1)[0][0], 5.0), 0.1) if lengths else 5.0
+    return max(min(lengths.most_common(1)[0][0], 5.0), 0.05) if lengths else 5.0

@@ -1,0 +1,136 @@
+"""The sweep without Ray: what is dealt, what is logged, and who is judged against whom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.load import read_events
+from sweeps.arms import make_arms
+from sweeps.driver import Driver
+from sweeps.events import FILE, EventLog
+from sweeps.state import SweepState
+
+ARMS = ["baseline", "convnext", "dropout"]
+EPOCHS = 10
+
+
+def make_driver(folder: Path, total: int, search: str = "sobol", early_stopping: bool = True) -> Driver:
+    arms = make_arms(ARMS, {"epochs": EPOCHS}, {})
+    state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping)
+    return Driver(arms, total, search, 0, EventLog(folder, state.apply), state)
+
+
+def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
+    return {"epoch": epoch, "val_acc": val_acc, "val_loss": 1.0, "train_acc": 0.5, "seconds": 0.1, "diverged": diverged}
+
+
+def run(driver: Driver, score, slots: int = 1) -> None:
+    """Run trials, `slots` at a time in turns, with `score(arm, number, epoch)` as validation accuracy."""
+    running: dict[int, int] = {}
+    while True:
+        while len(running) < slots and (dealt := driver.deal()):
+            running[dealt[0]] = 0
+        if not running:
+            return
+        for number in list(running):
+            running[number] += 1
+            arm = driver.state.trials[number].arm
+            if not driver.record(number, result(running[number], score(arm, number, running[number]))):
+                del running[number]
+
+
+def test_trials_are_dealt_in_turn_defaults_first_and_equally(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 9)
+    run(driver, lambda *_: 0.5)
+    trials = driver.state.trials
+    assert [trials[i].arm for i in range(9)] == ARMS * 3
+    assert [bool(trials[i].sampled) for i in range(9)] == [False] * 3 + [True] * 6
+    assert driver.deal() is None
+
+
+def test_trials_of_one_index_share_their_seed_across_arms(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 6)
+    run(driver, lambda *_: 0.5)
+    seeds = [driver.state.trials[i].config["seed"] for i in range(6)]
+    assert seeds[0] == seeds[1] == seeds[2] != seeds[3] == seeds[4] == seeds[5]
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_trial_is_never_stopped_by_another_arms_trial(tmp_path: Path, slots: int) -> None:
+    # One arm towers over the others; within each arm later trials are better, so none should be stopped.
+    level = {"baseline": 0.9, "convnext": 0.5, "dropout": 0.1}
+    driver = make_driver(tmp_path, 24)
+    run(driver, lambda arm, number, epoch: level[arm] + 0.001 * number, slots)
+    assert {trial.reason for trial in driver.state.trials.values()} == {"finished"}
+
+
+def test_every_stop_follows_from_the_scores_of_its_own_arm_alone(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).uniform(size=(60, EPOCHS + 1))
+    driver = make_driver(tmp_path, 60)
+    run(driver, lambda arm, number, epoch: float(scores[number, epoch]), slots=4)
+    events = read_events(tmp_path / FILE)
+    seen: dict[tuple[str, int], list[float]] = {}
+    for event in events:
+        if event["event"] == "epoch" and event["epoch"] in (3, 6):
+            before = seen.setdefault((event["arm"], event["epoch"]), [])
+            stopped = bool(before) and event["val_acc"] < np.median(before)
+            before.append(event["val_acc"])
+            trial = driver.state.trials[event["trial"]]
+            assert stopped == (trial.reason == "stopped" and len(trial.epochs) == event["epoch"])
+    reasons = [trial.reason for trial in driver.state.trials.values()]
+    assert reasons.count("stopped") > 10
+    assert reasons.count("stopped") + reasons.count("finished") == 60
+
+
+def test_without_early_stopping_every_trial_runs_in_full(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 12, early_stopping=False)
+    run(driver, lambda arm, number, epoch: 1.0 / (1 + number))
+    assert all(len(trial.epochs) == EPOCHS for trial in driver.state.trials.values())
+
+
+def test_the_log_replayed_gives_the_same_state(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 12)
+    run(driver, lambda arm, number, epoch: (number * 7 % 5) / 5, slots=3)
+    replayed = SweepState(driver.state.epochs, early_stopping=True)
+    for event in read_events(tmp_path / FILE):
+        replayed.apply(event)
+    assert replayed.trials == driver.state.trials
+    assert {arm: ladder.rungs for arm, ladder in replayed.ladders.items()} == {
+        arm: ladder.rungs for arm, ladder in driver.state.ladders.items()
+    }
+
+
+def test_the_log_counts_its_events_and_ends_each_trial_once(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 6)
+    run(driver, lambda *_: 0.5, slots=2)
+    events = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    assert sorted(event["trial"] for event in events if event["event"] == "end") == list(range(6))
+
+
+def test_a_diverged_trial_ends_with_the_worst_score(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 3)
+    number, _ = driver.deal()
+    assert driver.record(number, result(1, 0.5))
+    assert not driver.record(number, result(2, 0.0, diverged=True))
+    assert (driver.state.trials[number].reason, driver.state.trials[number].score) == ("diverged", 0.0)
+
+
+def test_a_failed_trial_keeps_its_error_and_has_no_score(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 3)
+    number, _ = driver.deal()
+    driver.record(number, result(1, 0.9))
+    driver.fail(number, "Traceback ...\nRuntimeError: boom")
+    trial = driver.state.trials[number]
+    assert (trial.reason, trial.score, trial.error.splitlines()[-1]) == ("error", None, "RuntimeError: boom")
+
+
+def test_a_stopped_trial_has_no_score(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 6)
+    run(driver, lambda arm, number, epoch: 1.0 - 0.1 * number)
+    assert [driver.state.trials[n].reason for n in (3, 4, 5)] == ["stopped"] * 3
+    assert all(driver.state.trials[n].score is None for n in (3, 4, 5))

@@ -1,0 +1,135 @@
+"""Every command line that cannot work is refused before anything starts, in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from esc50tune.errors import UserError
+from sweeps.cli import make_parser
+from sweeps.plan import Plan, describe_plan, make_plan
+from sweeps.resources import Machine, Share, gpu_share, share_machine
+
+ARMS = ("baseline", "convnext", "dropout")
+LAPTOP = Machine(cpus=2, gpus=0)
+
+
+def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP) -> Plan:
+    short = ["--set", "convnext_depths=1,1"]  # the clips have 13 frames
+    line = ["--data", str(folder), "--results", str(tmp_path / "results"), "--num-samples", "6", *short, *more]
+    return make_plan(make_parser("", ARMS).parse_args(line), machine, "test")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--num-samples", "2"], ["--num-samples 2", "3 arms", "the smallest is 3"]),
+        (["--num-samples", "0"], ["--num-samples", "at least 1"]),
+        (["--num-samples", "many"], ["--num-samples", "'many'"]),
+        (["--arms", "baseline,mixpu"], ["'mixpu'", "did you mean 'mixup'"]),
+        (["--arms", ""], ["no arm is called ''"]),
+        (["--preset", "smal"], ["'smal'", "did you mean 'small'"]),
+        (["--set", "drpout=0.1"], ["'drpout'", "did you mean 'dropout'"]),
+        (["--set", "dropout"], ["key=value", "'dropout'"]),
+        (["--set", "lr=-1"], ["lr", "greater than 0"]),
+        (["--set", "lr=fast"], ["lr", "'fast'", "number"]),
+        (["--set", "epochs=0"], ["epochs", "greater than or equal to 1"]),
+        (["--set", "convnext_kernel=4"], ["convnext_kernel", "odd"]),
+        (["--feature", "mfcc"], ["'mfcc'", "logmel"]),
+        (["--set", "convnext_stem_kernel=4096"], ["convnext", "logmel", "too short"]),
+        (["--test-fold", "9"], ["--test-fold 9", "1, 2, 3, 4, 5"]),
+        (["--test-fold", "4"], ["--test-fold", "--val-fold", "4"]),
+        (["--name", "../x"], ["--name '../x'"]),
+        (["--gpus-per-trial", "1"], ["--gpus-per-trial 1", "no GPU"]),
+        (["--gpus-per-trial", "-1"], ["--gpus-per-trial -1"]),
+        (["--preset", "seed", "--test-fold", "1"], ["--test-fold 1", "'seed'", "no test fold"]),
+        (["--nonsense"], ["--nonsense"]),
+        (["--search", "grid"], ["--search", "grid"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0].startswith("--") else "",
+)
+def test_a_bad_command_line_is_refused(tones_folder: Path, tmp_path: Path, more: list[str], words: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        plan_for(tones_folder, tmp_path, *more)
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_more_gpus_than_there_are_is_refused(tones_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--gpus-per-trial 3"):
+        plan_for(tones_folder, tmp_path, "--gpus-per-trial", "3", machine=Machine(8, 2))
+
+
+def test_an_existing_name_is_refused(tones_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "results" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match="exists already; choose another --name"):
+        plan_for(tones_folder, tmp_path, "--name", "mine")
+
+
+def test_a_disk_without_room_is_refused(tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan_for(tones_folder, tmp_path)  # so that the clips are decoded already
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1_000))
+    with pytest.raises(UserError, match=r"checkpoints need .* GB, but .* GB free"):
+        plan_for(tones_folder, tmp_path)
+
+
+def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--num-samples", "8")
+    assert plan.trials == 6
+    assert describe_plan(plan)[0] == "6 of 8: 2 for each of 3 arms"
+
+
+def test_the_plan_follows_the_data(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path)
+    assert plan.arms[0].fixed["clip_seconds"] == 0.25
+    assert (plan.split.train, plan.split.val, plan.split.test) == ((1, 2, 3), 4, 5)
+    manifest = json.loads(json.dumps(plan.manifest(), allow_nan=False))
+    assert manifest["data"]["classes"] == ["low", "middle", "high"]
+    assert manifest["split"]["train_clips"] == 36
+    assert manifest["split"]["val_clips"] == 12
+
+
+def test_the_seed_preset_selects_on_fold_5_and_says_that_it_has_no_test_fold(
+    tones_folder: Path, tmp_path: Path
+) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--preset", "seed", "--set", "sample_rate=8000", "--set", "clip_seconds=1")
+    assert (plan.split.train, plan.split.val, plan.split.test) == ((1, 2, 3, 4), 5, None)
+    assert any("NO TEST FOLD" in line for line in describe_plan(plan))
+
+
+def test_the_default_preset_follows_the_machine(tones_folder: Path, tmp_path: Path) -> None:
+    settings = ["--set", "sample_rate=8000", "--set", "convnext_width=8", "--set", "hifigan_channels=4"]
+    assert plan_for(tones_folder, tmp_path).preset.name == "small"
+    assert plan_for(tones_folder, tmp_path, *settings, machine=Machine(8, 1)).preset.name == "full"
+
+
+@pytest.mark.parametrize(
+    ("machine", "gpus", "at_most", "share"),
+    [
+        (Machine(2, 0), None, None, Share(1, 0.0, 2)),
+        (Machine(8, 0), None, 3, Share(1, 0.0, 3)),
+        (Machine(8, 1), None, None, Share(8, 1.0, 1)),
+        (Machine(8, 1), 0.25, None, Share(2, 0.25, 4)),
+        (Machine(64, 8), 0.5, None, Share(4, 0.5, 16)),
+        (Machine(64, 8), 2, None, Share(16, 2.0, 4)),
+        (Machine(2, 1), 0.1, None, Share(1, 0.1, 2)),
+        (Machine(8, 1), 0, None, Share(1, 0.0, 8)),
+        (Machine(8, 1), 1 / 3, None, Share(2, 1 / 3, 3)),
+    ],
+)
+def test_the_machine_is_shared_among_trials(machine: Machine, gpus: float, at_most: int, share: Share) -> None:
+    assert share_machine(machine, gpus, at_most) == share
+
+
+@pytest.mark.parametrize(
+    ("peak", "total", "share"),
+    [(10, 16, 1.0), (10, 31, 0.5), (10, 46, 1 / 3), (1, 100, 0.25), (100, 16, 1.0), (0, 9, 0.25)],
+)
+def test_the_share_of_a_gpu_follows_from_the_measured_peak(peak: int, total: int, share: float) -> None:
+    assert gpu_share(peak, total) == share
