@@ -98,7 +98,7 @@ def caption(results: Results) -> str:
         f"Preset {manifest['preset']['name']}: {manifest['preset']['says']}.",
         f"Accuracy in % on the validation fold {split['val']} ({clips} clips), trained on folds "
         f"{', '.join(map(str, split['train']))} ({split['train_clips']} clips); a trial's score is that of its full "
-        "schedule's last epoch.",
+        "schedule's last epoch. Training accuracy is that of clips as they were trained on, shifted and mixed.",
         "These are search results: the best of several trials is chosen on the very clips it is scored on, which "
         f"makes it optimistic; on {clips} clips one score has a standard error of up to {error:.1f} points, so a "
         "difference of a few points may be noise.",

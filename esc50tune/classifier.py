@@ -23,23 +23,38 @@ class Classifier(nn.Module):
         return self.model(self.feature(waves))
 
 
-def check_classifier(config: TrialConfig, num_classes: int) -> int:
-    """Return the number of parameters of the classifier of `config`, without the memory and work of a real one.
+def count_parameters(config: TrialConfig, num_classes: int) -> int:
+    """Return the number of parameters of the model of `config`, without building a real one.
 
     Raises:
-        UserError: the knobs cannot be built together, or a clip is too short for the model.
+        UserError: the knobs cannot be built together.
     """
-    what = f"model '{config.model}' on feature '{config.feature}'"
     try:
-        feature = FEATURES[config.feature](config)
-        with torch.device("meta"):
-            model = MODELS[config.model].from_config(config, feature.channels, num_classes).eval()
+        _, model = sketch(config, num_classes)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"{what} cannot be built: {error}") from error
+        raise UserError(f"model '{config.model}' on feature '{config.feature}' cannot be built: {error}") from error
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_clip_length(config: TrialConfig, num_classes: int) -> None:
+    """Try the shapes of `config` on one silent clip, the model's without arithmetic.
+
+    Raises:
+        UserError: a clip is too short for the model, or the shapes do not fit otherwise.
+    """
+    feature, model = sketch(config, num_classes)
     try:
         clip = feature(torch.zeros(1, 1, round(config.sample_rate * config.clip_seconds)))
-        model(torch.empty(clip.shape, device="meta"))
+        model.eval()(torch.empty(clip.shape, device="meta"))
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{what}: clips of {config.clip_seconds:g} s are too short for it ({reason})") from error
-    return sum(parameter.numel() for parameter in model.parameters())
+        raise UserError(
+            f"model '{config.model}' on feature '{config.feature}' fails on clips of {config.clip_seconds:g} s: "
+            f"too short for its strides and stages? ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def sketch(config: TrialConfig, num_classes: int) -> tuple[nn.Module, nn.Module]:
+    """Return the feature, and the model without memory for its weights."""
+    feature = FEATURES[config.feature](config)
+    with torch.device("meta"):
+        return feature, MODELS[config.model].from_config(config, feature.channels, num_classes)

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from esc50tune.classifier import check_classifier
+from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import SearchData, open_search_data
@@ -122,7 +122,10 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
     arms = make_arms(names, {"clip_seconds": usual_seconds(dataset), **knobs}, settings)
-    parameters = {arm.name: check_classifier(arm.config({}, 0), len(dataset.classes)) for arm in arms}
+    parameters = {arm.name: count_parameters(arm.config({}, 0), len(dataset.classes)) for arm in arms}
+    if not args.debug:  # there, a breakpoint in the model should stop at the first real batch
+        for arm in arms:
+            check_clip_length(arm.config({}, 0), len(dataset.classes))
     cache = open_cache(dataset, arms[0].fixed["sample_rate"], arms[0].fixed["clip_seconds"])
     plan = Plan(
         folder=folder,

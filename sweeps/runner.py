@@ -174,7 +174,10 @@ def report_end(plan: Plan, state: SweepState, interrupted: bool, console: Consol
     if interrupted:
         console.print("interrupted: the tables are made of what had finished", style="yellow")
         return 130
-    return 1 if failed else 0
+    lost = plan.trials - sum(trial.reason is not None for trial in state.trials.values())
+    if lost:
+        console.print(f"FAILED: Ray gave up {lost} trials before they ended", style="red", highlight=False)
+    return 1 if failed or lost else 0
 
 
 def shown(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -57,7 +58,7 @@ class ArmScheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
-        self._driver.fail(trial.config["trial"], str(trial.get_error()).strip())
+        self._driver.fail(trial.config["trial"], Path(trial.error_file).read_text().strip())
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

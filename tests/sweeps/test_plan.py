@@ -40,7 +40,7 @@ def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP
         (["--set", "epochs=0"], ["epochs", "greater than or equal to 1"]),
         (["--set", "convnext_kernel=4"], ["convnext_kernel", "odd"]),
         (["--feature", "mfcc"], ["'mfcc'", "logmel"]),
-        (["--set", "convnext_stem_kernel=4096"], ["convnext", "logmel", "too short"]),
+        (["--set", "convnext_depths=1,1,1,1"], ["'convnext'", "'logmel'", "0.25 s", "too short"]),
         (["--test-fold", "9"], ["--test-fold 9", "1, 2, 3, 4, 5"]),
         (["--test-fold", "4"], ["--test-fold", "--val-fold", "4"]),
         (["--name", "../x"], ["--name '../x'"]),

@@ -1,0 +1,76 @@
+"""The live table and its plain lines."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sweeps.arms import make_arms
+from sweeps.driver import Driver
+from sweeps.events import EventLog
+from sweeps.progress import Progress, clock
+from sweeps.state import SweepState
+
+
+def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
+    return {"epoch": epoch, "val_acc": val_acc, "seconds": 2.0, "diverged": diverged}
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> tuple[Driver, Progress, io.StringIO]:
+    """A sweep of two arms with three trials each, two at a time, ten epochs."""
+    arms = make_arms(["convnext", "mixup"], {"epochs": 10}, {})
+    state = SweepState({arm.name: 10 for arm in arms}, early_stopping=False)
+    output = io.StringIO()
+    progress = Progress(state, 6, 2, Console(file=output, width=120))
+    log = EventLog(tmp_path, state.apply, progress.on_event)
+    return Driver(arms, 6, "sobol", 0, log, state), progress, output
+
+
+def run_epochs(driver: Driver, number: int, scores: list[float]) -> None:
+    for epoch, score in enumerate(scores, start=1):
+        driver.record(number, result(epoch, score))
+
+
+def test_a_log_file_gets_one_plain_line_for_each_ended_trial(shown) -> None:
+    driver, _, output = shown
+    driver.deal(), driver.deal(), driver.deal()
+    run_epochs(driver, 0, [0.5] * 10)
+    driver.record(1, result(1, 0.0, diverged=True))
+    driver.fail(2, "RuntimeError: boom")
+    lines = output.getvalue().splitlines()
+    assert lines[0].startswith("[1/6] convnext #0 finished at epoch 10, validation 50.0 %; 0:0")
+    assert lines[1].startswith("[2/6] mixup #1 diverged in epoch 1")
+    assert lines[2].startswith("[3/6] convnext #2 FAILED")
+
+
+def test_time_left_counts_every_epoch_that_may_still_run(shown) -> None:
+    driver, progress, _ = shown
+    assert progress.seconds_left() is None  # nothing is known before the first epoch
+    driver.deal()
+    run_epochs(driver, 0, [0.5] * 4)
+    # 6 epochs of this trial and 5 trials of 10, at 2 s an epoch, two at a time
+    assert progress.seconds_left() == (6 + 50) * 2.0 / 2
+
+
+def test_the_table_counts_trials_by_state_for_each_arm(shown) -> None:
+    driver, progress, _ = shown
+    driver.deal(), driver.deal(), driver.deal()
+    run_epochs(driver, 0, [0.1] * 9 + [0.75])
+    driver.record(1, result(1, 0.0, diverged=True))
+    table = progress.table()
+    cells = {column.header: list(column.cells) for column in table.columns}
+    assert cells["arm"] == ["convnext", "mixup"]
+    assert cells["waiting"] == ["1", "2"]
+    assert cells["running"] == ["1", ""]
+    assert cells["finished"] == ["1", ""]
+    assert cells["diverged"] == ["", "1"]
+    assert cells["best full run, val"] == ["75.0 %", "0.0 %"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (75, "1:15"), (3_725, "1:02:05")])
+def test_times_read_like_a_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
