@@ -103,6 +103,8 @@ def caption(results: Results) -> str:
         f"makes it optimistic; on {clips} clips one score has a standard error of up to {error:.1f} points, so a "
         "difference of a few points may be noise.",
     ]
+    if split["left_out"]:
+        parts.insert(3, f"{split['left_out']} clips are left out: their source recording has takes on another side.")
     if manifest["data"]["stand_in"]:
         parts.insert(0, "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50.")
     if split["test"] is None:

@@ -43,7 +43,7 @@ def default_of_arm(args: argparse.Namespace, script: str, console: Console) -> t
     console.print(
         f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting", highlight=False
     )
-    return plan.config(plan.arms[0]), plan.data(), plan.share.cpus
+    return plan.config(plan.arms[0]), plan.data, plan.share.cpus
 
 
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
@@ -56,7 +56,8 @@ def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, i
         raise UserError(
             f"'{dataset.root}' is not what the sweep '{args.name}' ran on any more: its content has changed"
         )
-    split = Split(tuple(results.manifest["split"]["train"]), results.manifest["split"]["val"], None)
+    folds = results.manifest["split"]
+    split = Split(tuple(folds["train"]), folds["val"], folds["test"])
     data = open_search_data(open_cache(dataset, config.sample_rate, config.clip_seconds), split)
     return config, data, results.manifest["resources"]["share"]["cpus"]
 

@@ -10,7 +10,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from esc50tune.data.clips import SearchData
 from esc50tune.trial import Trainer, default_device
 from sweeps.arms import Arm
 from sweeps.plan import Plan, describe_plan
@@ -46,9 +45,9 @@ class Cost:
     peak_bytes: int
 
 
-def measure(arm: Arm, plan: Plan, data: SearchData) -> Cost:
+def measure(arm: Arm, plan: Plan) -> Cost:
     """Time one step of the arm's default setting; evaluation is counted as a third of a step for as many clips."""
-    config, device = plan.config(arm), default_device()
+    config, data, device = plan.config(arm), plan.data, default_device()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     trainer = Trainer(config, data, device)
@@ -60,7 +59,6 @@ def measure(arm: Arm, plan: Plan, data: SearchData) -> Cost:
 def dry_run(plan: Plan, console: Console) -> None:
     """Print arms, points, resources, estimated time and disk."""
     torch.set_num_threads(plan.share.cpus)
-    data = plan.data()
     for line in describe_plan(plan):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     table = Table(title="what would be run", title_justify="left")
@@ -68,7 +66,7 @@ def dry_run(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right" if name not in ("arm", "varied by the search") else "left")
     per_arm, total = plan.trials // len(plan.arms), 0.0
     with console.status("timing a step of each arm"):
-        costs = {arm.name: measure(arm, plan, data) for arm in plan.arms}
+        costs = {arm.name: measure(arm, plan) for arm in plan.arms}
     for arm in plan.arms:
         total += costs[arm.name].seconds * per_arm
         varied = ", ".join(f"{knob} {r.low:g}..{r.high:g}{' log' * r.log}" for knob, r in arm.space.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ class Plan:
     dataset: Dataset
     cache: ClipCache
     split: Split
+    data: SearchData
     preset: Preset
     arms: list[Arm]
     parameters: dict[str, int]
@@ -62,15 +64,16 @@ class Plan:
         """What all trials' last checkpoints take: weights and AdamW's two moments, 4 bytes each."""
         return sum(12 * self.parameters[arm.name] for arm in self.arms) * (self.trials // len(self.arms))
 
-    def data(self) -> SearchData:
-        return open_search_data(self.cache, self.split)
+    @property
+    def left_out(self) -> int:
+        """How many clips are used on no side because their source recording has takes on another."""
+        return self.data.train.left_out + self.data.val.left_out
 
     def config(self, arm: Arm) -> TrialConfig:
         """Return the arm's default setting."""
         return arm.config({}, self.seed)
 
     def manifest(self) -> dict[str, Any]:
-        data = self.data()
         return describe_run() | {
             "name": self.folder.name,
             "data": {
@@ -82,7 +85,8 @@ class Plan:
                 "classes": list(self.dataset.classes),
                 **self.cache.facts,
             },
-            "split": asdict(self.split) | {"train_clips": len(data.train), "val_clips": len(data.val)},
+            "split": asdict(self.split)
+            | {"train_clips": len(self.data.train), "val_clips": len(self.data.val), "left_out": self.left_out},
             "preset": {"name": self.preset.name, "says": self.preset.says},
             "arms": [
                 {
@@ -132,6 +136,7 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         dataset=dataset,
         cache=cache,
         split=split,
+        data=open_search_data(cache, split),
         preset=preset,
         arms=arms,
         parameters=parameters,
@@ -154,11 +159,17 @@ def results_folder(args: argparse.Namespace, script: str) -> Path:
             f"--name '{name}': a name has letters, digits, '.', '_' and '-' alone and starts with a letter or digit"
         )
     parent = Path(args.results).expanduser().absolute()
-    if parent.exists() and not parent.is_dir():
-        raise UserError(f"--results '{args.results}' is not a folder")
+    existing = nearest_existing(parent)
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'")
     if (parent / name).exists():
         raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
     return parent / name
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path itself or the closest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if os.path.lexists(place))
 
 
 def equal_deal(asked: int, arms: int) -> int:
@@ -180,7 +191,7 @@ def choose_split(args: argparse.Namespace, dataset: Dataset, preset: Preset) -> 
 
 
 def check_disk(plan: Plan) -> None:
-    existing = next(path for path in (plan.folder, *plan.folder.parents) if path.exists())
+    existing = nearest_existing(plan.folder)
     free = shutil.disk_usage(existing).free
     if plan.checkpoint_bytes > free:
         raise UserError(
@@ -197,7 +208,8 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines = [
         f"data      {plan.dataset.title}; clips of {seconds:g} s: {facts['padded']} padded, {facts['cut']} cut, "
         f"{facts['several_channels']} of several channels averaged",
-        f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}",
+        f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}"
+        + (f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""),
         f"preset    {plan.preset.name}: {plan.preset.says}",
         f"trials    {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms; search {plan.search}, "
         f"early stopping {plan.scheduler}" + (" (one ladder an arm)" if plan.scheduler == "asha" else ""),

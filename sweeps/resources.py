@@ -66,7 +66,7 @@ def share_machine(machine: Machine, gpus_per_trial: float | None, at_most: int |
     if gpus_per_trial < 0 or (gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial)):
         raise UserError(f"--gpus-per-trial {gpus_per_trial:g} must be between 0 and 1, or a whole number")
     if gpus_per_trial > machine.gpus:
-        raise UserError(f"--gpus-per-trial {gpus_per_trial:g}: there {'is' if machine.gpus == 1 else 'are'} {machine}")
+        raise UserError(f"--gpus-per-trial {gpus_per_trial:g} is more than there is: {machine}")
     if not gpus_per_trial:
         slots = machine.cpus
     elif gpus_per_trial <= 1:

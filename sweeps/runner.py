@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,8 @@ def run_sweep(args: argparse.Namespace, script: str) -> int:
 
 def join_cluster(address: str) -> Machine:
     """Join a running cluster; its workers get this project's code from here."""
+    if address != "auto":
+        check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
     try:
         ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
@@ -83,6 +87,17 @@ def join_cluster(address: str) -> Machine:
         raise UserError(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
     resources = ray.cluster_resources()
     return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+def check_reachable(address: str) -> None:
+    """Ray itself waits for minutes before it says that nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--address '{address}' must be auto, or HOST:PORT as `ray start` prints it")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
 def start_ray(plan: Plan, dashboard: bool, console: Console) -> None:
@@ -108,8 +123,7 @@ def measured_share(plan: Plan) -> float:
     """Return the share of a GPU that the hungriest arm needs, from one step of each arm's default setting."""
     import torch
 
-    data = plan.data()
-    peak = max(measure(arm, plan, data).peak_bytes for arm in plan.arms)
+    peak = max(measure(arm, plan).peak_bytes for arm in plan.arms)
     return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
@@ -137,8 +151,7 @@ def fit(driver: Driver, plan: Plan) -> None:
     fields: dict[str, Any] = {
         "results": str(plan.folder),
         "cache": str(plan.cache.folder),
-        "train": list(plan.split.train),
-        "val": plan.split.val,
+        **asdict(plan.split),
         "threads": plan.share.cpus,
     }
     resources = {"cpu": plan.share.cpus, "gpu": plan.share.gpus}

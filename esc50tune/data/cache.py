@@ -76,7 +76,9 @@ def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
                 if not index.is_file():
                     decode_all(dataset, rate, round(rate * seconds), folder)
         except OSError as error:
-            raise UserError(f"cannot write the cache '{folder}': {error.strerror or error}") from None
+            raise UserError(
+                f"cannot write the cache '{folder}': {error.strerror or error}; point ESC50TUNE_CACHE elsewhere"
+            ) from None
     return ClipCache.at(folder)
 
 
@@ -89,8 +91,7 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
             "make room or point ESC50TUNE_CACHE elsewhere"
         )
     bad: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    rates: Counter[int] = Counter()
+    decoded: list[tuple[int, int, int]] = []  # frames, rate, channels; threads may append to a list, not add to counts
 
     def decode(clip: Clip) -> np.ndarray | None:
         try:
@@ -99,8 +100,7 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
             bad[clip.filename] = str(error)
             return None
         frames = round(len(recording.samples) * rate / recording.rate)
-        counts.update(padded=frames < length, cut=frames > length, several_channels=recording.channels > 1)
-        rates[recording.rate] += 1
+        decoded.append((frames, recording.rate, recording.channels))
         return fit_clip(recording, rate, length)
 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made:
@@ -111,7 +111,12 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
                 np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
         if bad:
             raise UserError(describe_bad(dataset, bad))
-        facts = {name: int(count) for name, count in counts.items()} | {"rates": dict(sorted(rates.items()))}
+        facts = {
+            "padded": sum(frames < length for frames, _, _ in decoded),
+            "cut": sum(frames > length for frames, _, _ in decoded),
+            "several_channels": sum(channels > 1 for _, _, channels in decoded),
+            "rates": dict(sorted(Counter(rate for _, rate, _ in decoded).items())),
+        }
         (Path(made) / INDEX).write_text(json.dumps(describe_rows(dataset) | {"facts": facts}))
         Path(made).rename(folder)
 

@@ -11,6 +11,7 @@ import soundfile
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.data.download import DEFAULT_TARGET
 from esc50tune.data.synthetic import stand_in_folder
+from esc50tune.errors import UserError
 
 STAND_IN_BANNER = (
     "no ESC-50 here; for the real one: `python -m esc50tune.data download` (600 MB), then the same command\n"
@@ -27,13 +28,20 @@ def find_dataset(data: str) -> Dataset:
         UserError: the folder is missing or wrong.
     """
     if data != "auto":
-        return read_dataset(Path(data).expanduser())
+        return read_named(data)
     named = os.environ.get("ESC50_ROOT")
     if named:
-        return read_dataset(Path(named).expanduser())
+        return read_named(named)
     if DEFAULT_TARGET.is_dir():
         return read_dataset(DEFAULT_TARGET)
     return read_dataset(stand_in_folder())
+
+
+def read_named(folder: str) -> Dataset:
+    try:
+        return read_dataset(Path(folder).expanduser())
+    except (OSError, RuntimeError) as error:  # no permission, a name too long, or the home of a user who does not exist
+        raise UserError(f"cannot open the folder '{folder}': {error}") from None
 
 
 def usual_seconds(dataset: Dataset) -> float:

@@ -21,8 +21,7 @@ def search_split(dataset: Dataset, test_fold: int | None, val_fold: int) -> Spli
     """Split for a search: all folds but `val_fold` and `test_fold` train.
 
     Raises:
-        UserError: a fold does not exist, both are the same, nothing is left to train on, a class is missing from the
-            training folds, or a source recording has takes on both sides.
+        UserError: a fold does not exist, both are the same, or nothing is left to train on.
     """
     for flag, fold in (("--test-fold", test_fold), ("--val-fold", val_fold)):
         if fold is not None and fold not in dataset.folds:
@@ -32,25 +31,4 @@ def search_split(dataset: Dataset, test_fold: int | None, val_fold: int) -> Spli
     train = tuple(fold for fold in dataset.folds if fold not in (test_fold, val_fold))
     if not train:
         raise UserError(f"'{dataset.root}' has {len(dataset.folds)} folds: none is left to train on")
-    split = Split(train, val_fold, test_fold)
-    check_classes(dataset, split)
-    check_sources(dataset, split)
-    return split
-
-
-def check_classes(dataset: Dataset, split: Split) -> None:
-    trained = {clip.category for clip in dataset.clips if clip.fold in split.train}
-    missing = [name for name in dataset.classes if name not in trained]
-    if missing:
-        raise UserError(f"class '{missing[0]}' of '{dataset.root}' has no clip in the training folds {split.train}")
-
-
-def check_sources(dataset: Dataset, split: Split) -> None:
-    side = dict.fromkeys(split.train, "training") | {split.val: "validation", split.test: "test"}
-    side_of: dict[str, str] = {}
-    for clip in dataset.clips:
-        if side_of.setdefault(clip.src_file, side[clip.fold]) != side[clip.fold]:
-            raise UserError(
-                f"source recording '{clip.src_file}' of '{dataset.root}' has takes in the {side_of[clip.src_file]} and "
-                f"the {side[clip.fold]} fold: results would be too good; put all takes of a source into one fold"
-            )
+    return Split(train, val_fold, test_fold)

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from esc50tune.data.cache import cache_root
 from esc50tune.data.dataset import COLUMNS, MARK
+from esc50tune.errors import UserError
 from esc50tune.seeds import stream
 
 VERSION = 1  # raise it whenever a byte of the sounds changes
@@ -170,12 +171,17 @@ def stand_in_folder() -> Path:
     """Return the folder of the stand-in; write it first where it is missing. Safe among processes."""
     folder = cache_root() / f"stand-in-v{VERSION}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            FileLock(f"{folder}.lock"),
-            tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as made,
-        ):
-            if not folder.is_dir():
-                write_stand_in(Path(made) / "new")
-                (Path(made) / "new").rename(folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                FileLock(f"{folder}.lock"),
+                tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as made,
+            ):
+                if not folder.is_dir():
+                    write_stand_in(Path(made) / "new")
+                    (Path(made) / "new").rename(folder)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise UserError(
+                f"cannot write the stand-in '{folder}': {error}; make room or point ESC50TUNE_CACHE elsewhere"
+            ) from None
     return folder

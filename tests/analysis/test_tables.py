@@ -21,7 +21,7 @@ MANIFEST = {
     "format": 1,
     "name": "made",
     "data": {"title": "tones (400 clips, 10 classes)", "stand_in": False},
-    "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80},
+    "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80, "left_out": 0},
     "preset": {"name": "small", "says": "reduced"},
     "arms": [
         {"name": "baseline", "parameters": 1_000, "epochs": 2},
@@ -108,6 +108,7 @@ def test_the_caption_says_what_the_figures_are(tables: dict) -> None:
     [
         ({"data": {**MANIFEST["data"], "stand_in": True}}, "STAND-IN DATA"),
         ({"split": {**MANIFEST["split"], "test": None}}, "NO TEST FOLD"),
+        ({"split": {**MANIFEST["split"], "left_out": 3}}, "3 clips are left out"),
         ({"trials": 8}, "INCOMPLETE: 2 of 8 trials have not ended"),
     ],
 )
