@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from esc50tune.trial import Trainer, default_device
 from sweeps.arms import Arm
-from sweeps.plan import Plan, describe_plan
+from sweeps.plan import Plan, describe_plan, shown
 from sweeps.progress import clock
+from sweeps.search import next_point
 
 SLOW_STEP = 1.0  # seconds for one clip from which a whole batch is not waited for
 
@@ -59,24 +63,38 @@ def measure(arm: Arm, plan: Plan) -> Cost:
 def dry_run(plan: Plan, console: Console) -> None:
     """Print arms, points, resources, estimated time and disk."""
     torch.set_num_threads(plan.share.cpus)
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for line in describe_plan(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    table = Table(title="what would be run", title_justify="left")
-    for name in ("arm", "parameters", "trials", "epochs", "a full trial", "varied by the search"):
-        table.add_column(name, justify="right" if name not in ("arm", "varied by the search") else "left")
-    per_arm, total = plan.trials // len(plan.arms), 0.0
+        say(line)
     with console.status("timing a step of each arm"):
         costs = {arm.name: measure(arm, plan) for arm in plan.arms}
+    per_arm = plan.trials // len(plan.arms)
+    table = Table(title="arms", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("arm", "parameters", "trials", "epochs", "a full trial"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
     for arm in plan.arms:
-        total += costs[arm.name].seconds * per_arm
-        varied = ", ".join(f"{knob} {r.low:g}..{r.high:g}{' log' * r.log}" for knob, r in arm.space.items())
         count, epochs = f"{plan.parameters[arm.name]:,}", str(arm.fixed["epochs"])
-        table.add_row(arm.name, count, str(per_arm), epochs, clock(costs[arm.name].seconds), varied or "nothing")
+        table.add_row(arm.name, count, str(per_arm), epochs, clock(costs[arm.name].seconds))
     console.print(table)
-    console.print(
-        f"time at most {clock(total / plan.share.slots)} (every trial in full, {plan.share.slots} at a time, from one "
-        f"timed step an arm); checkpoints {plan.checkpoint_bytes / 1e6:,.1f} MB in {plan.folder}\nnothing was started",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    say("points    (d: the arm's default setting)")
+    for line in points(plan):
+        say(f"  {line}")
+    total = sum(cost.seconds for cost in costs.values()) * per_arm
+    say(
+        f"time      at most {clock(total / plan.share.slots)}: every trial in full, {plan.share.slots} at a time, from "
+        f"one timed step an arm\ndisk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}\n"
+        "nothing was started"
     )
+
+
+def points(plan: Plan) -> Iterator[str]:
+    """Yield a line for each trial whose point is known before the sweep: all of them, but for TPE's later ones."""
+    known = plan.trials if plan.search != "tpe" else len(plan.arms)
+    for number in range(known):
+        arm, index = plan.arms[number % len(plan.arms)], number // len(plan.arms)
+        sampled = next_point(arm, plan.search, plan.seed, index, [])
+        values = sampled or {knob: arm.fixed[knob] for knob in arm.space}
+        listed = ", ".join(f"{knob} {value:.3g}" for knob, value in values.items())
+        yield f"{number:>3} {arm.name:<16} {' ' if sampled else 'd'} {listed}"
+    if known < plan.trials:
+        yield f"the {plan.trials - known} others follow from results"

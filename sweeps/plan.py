@@ -35,6 +35,7 @@ class Plan:
         folder: its results folder, not there yet.
         trials: how many will run: the same number for each arm.
         asked: how many were asked for.
+        settings: the knobs that the command line fixes in every arm.
         parameters: each arm's number of model parameters.
     """
 
@@ -44,6 +45,7 @@ class Plan:
     split: Split
     data: SearchData
     preset: Preset
+    settings: dict[str, Any]
     arms: list[Arm]
     parameters: dict[str, int]
     trials: int
@@ -63,6 +65,12 @@ class Plan:
     def checkpoint_bytes(self) -> int:
         """What all trials' last checkpoints take: weights and AdamW's two moments, 4 bytes each."""
         return sum(12 * self.parameters[arm.name] for arm in self.arms) * (self.trials // len(self.arms))
+
+    @property
+    def preset_says(self) -> str:
+        """What the preset says of itself, and what the command line changed of it."""
+        changed = ", ".join(f"{knob}={self.arms[0].fixed.get(knob)}" for knob in self.settings)
+        return self.preset.says + (f"; but {changed}" if changed else "")
 
     @property
     def left_out(self) -> int:
@@ -87,7 +95,7 @@ class Plan:
             },
             "split": asdict(self.split)
             | {"train_clips": len(self.data.train), "val_clips": len(self.data.val), "left_out": self.left_out},
-            "preset": {"name": self.preset.name, "says": self.preset.says},
+            "preset": {"name": self.preset.name, "says": self.preset_says},
             "arms": [
                 {
                     "name": arm.name,
@@ -118,6 +126,8 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
     settings = dict(parse_setting(text) for text in args.set)
     if args.feature is not None:
         settings["feature"] = args.feature
+    if "seed" in settings:
+        raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
     share = share_machine(machine, args.gpus_per_trial, args.max_concurrent)
     names = [name.strip() for name in args.arms.split(",")]
     knobs = preset.for_feature(settings.get("feature"))
@@ -138,6 +148,7 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         split=split,
         data=open_search_data(cache, split),
         preset=preset,
+        settings=settings,
         arms=arms,
         parameters=parameters,
         trials=trials,
@@ -210,7 +221,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
         f"{facts['several_channels']} of several channels averaged",
         f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}"
         + (f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""),
-        f"preset    {plan.preset.name}: {plan.preset.says}",
+        f"preset    {plan.preset.name}: {plan.preset_says}",
         f"trials    {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms; search {plan.search}, "
         f"early stopping {plan.scheduler}" + (" (one ladder an arm)" if plan.scheduler == "asha" else ""),
         f"machine   {plan.machine}; {plan.share}",
@@ -220,3 +231,8 @@ def describe_plan(plan: Plan) -> Sequence[str]:
             0, f"{plan.trials} of {plan.asked}: {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms"
         )
     return lines
+
+
+def shown(folder: Path) -> str:
+    """Return the folder as a user would type it."""
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

@@ -8,7 +8,6 @@ import os
 import socket
 import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,7 +22,7 @@ from sweeps.driver import Driver
 from sweeps.dry_run import dry_run, measure
 from sweeps.events import EventLog
 from sweeps.manifest import ROOT, write_manifest
-from sweeps.plan import Plan, describe_plan, make_plan
+from sweeps.plan import Plan, describe_plan, make_plan, shown
 from sweeps.progress import Progress
 from sweeps.resources import Machine, gpu_share, this_machine
 from sweeps.shells import ArmScheduler, DealingSearcher
@@ -191,8 +190,3 @@ def report_end(plan: Plan, state: SweepState, interrupted: bool, console: Consol
     if lost:
         console.print(f"FAILED: Ray gave up {lost} trials before they ended", style="red", highlight=False)
     return 1 if failed or lost else 0
-
-
-def shown(folder: Path) -> str:
-    """Return the folder as a user would type it."""
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

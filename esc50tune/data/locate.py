@@ -31,7 +31,10 @@ def find_dataset(data: str) -> Dataset:
         return read_named(data)
     named = os.environ.get("ESC50_ROOT")
     if named:
-        return read_named(named)
+        try:
+            return read_named(named)
+        except UserError as error:
+            raise UserError(f"the environment variable ESC50_ROOT: {error}") from None
     if DEFAULT_TARGET.is_dir():
         return read_dataset(DEFAULT_TARGET)
     return read_dataset(stand_in_folder())

@@ -39,6 +39,7 @@ def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP
         (["--set", "lr=fast"], ["lr", "'fast'", "number"]),
         (["--set", "epochs=0"], ["epochs", "greater than or equal to 1"]),
         (["--set", "convnext_kernel=4"], ["convnext_kernel", "odd"]),
+        (["--set", "seed=3"], ["--set seed=3", "use --seed"]),
         (["--feature", "mfcc"], ["'mfcc'", "logmel"]),
         (["--set", "convnext_depths=1,1,1,1"], ["'convnext'", "'logmel'", "0.25 s", "too short"]),
         (["--test-fold", "9"], ["--test-fold 9", "1, 2, 3, 4, 5"]),
@@ -93,6 +94,11 @@ def test_the_plan_follows_the_data(tones_folder: Path, tmp_path: Path) -> None:
     assert manifest["data"]["classes"] == ["low", "middle", "high"]
     assert manifest["split"]["train_clips"] == 36
     assert manifest["split"]["val_clips"] == 12
+
+
+def test_what_the_command_line_changes_of_a_preset_is_said(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--set", "epochs=7")
+    assert plan.manifest()["preset"]["says"].endswith("; but convnext_depths=[1, 1], epochs=7")
 
 
 def test_the_seed_preset_selects_on_fold_5_and_says_that_it_has_no_test_fold(

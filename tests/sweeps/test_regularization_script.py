@@ -164,7 +164,7 @@ builtins.__import__ = importing
 def test_a_dry_run_prints_arms_parameters_time_and_disk_and_writes_nothing(tones_folder: Path, tmp_path: Path) -> None:
     done = run(*command(tones_folder, tmp_path / "results", "--num-samples", "8", "--dry-run"))
     assert done.returncode == 0, done.stderr
-    for word in ("baseline", "drop-path", "parameters", "time at most", "checkpoints", "nothing was started"):
+    for word in ("baseline", "drop-path", "parameters", "points", "at most", "checkpoints", "nothing was started"):
         assert word in done.stdout
     assert not (tmp_path / "results").exists()
 
