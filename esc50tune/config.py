@@ -65,6 +65,9 @@ class TrialConfig(TrainingKnobs, *(method.Knobs for method in METHODS)):
             raise ValueError(f"convnext_kernel must be odd, not {self.convnext_kernel}")
         if any(depth < 1 for depth in self.convnext_depths):
             raise ValueError(f"convnext_depths must all be at least 1, not {self.convnext_depths}")
+        if self.convnext_stem_kernel < self.convnext_stem_stride:
+            kernel, stride = self.convnext_stem_kernel, self.convnext_stem_stride
+            raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
         return self

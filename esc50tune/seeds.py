@@ -10,7 +10,7 @@ import numpy as np
 def derive_seed(seed: int, *names: str | int) -> int:
     """Return a 63-bit seed for the stream `names` under the master `seed`; the same on every platform."""
     words = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
-    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, len(words), *words]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:

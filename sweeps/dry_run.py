@@ -80,11 +80,10 @@ def dry_run(plan: Plan, console: Console) -> None:
     for line in points(plan):
         say(f"  {line}")
     total = sum(cost.seconds for cost in costs.values()) * per_arm
-    say(
-        f"time      at most {clock(total / plan.share.slots)}: every trial in full, {plan.share.slots} at a time, from "
-        f"one timed step an arm\ndisk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}\n"
-        "nothing was started"
-    )
+    most = clock(total / plan.share.slots)
+    say(f"time      at most {most}: every trial in full, {plan.share.slots} at a time, from one timed step an arm")
+    say(f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
+    say("nothing was started")
 
 
 def points(plan: Plan) -> Iterator[str]:

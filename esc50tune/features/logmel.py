@@ -55,8 +55,9 @@ class LogMel(nn.Module):
         self.deviation.copy_(deviation[:, None])
 
     def level(self, waves: Tensor) -> Tensor:
-        """Return the level of each band and frame, in dB, not below -100."""
-        return self.decibel(waves[:, 0].float())
+        """Return the level of each band and frame, in dB, not below -100; in single precision even under autocast."""
+        with torch.autocast(waves.device.type, enabled=False):
+            return self.decibel(waves[:, 0].float())
 
     def forward(self, waves: Tensor) -> Tensor:
         return (self.level(waves) - self.mean) / self.deviation

@@ -80,7 +80,7 @@ class ConvNeXt(nn.Module):
     `seed` at its settings for raw audio (width 64, depths 3,3,3,3, kernel 49, stem 16/16, downsample 4) has
     36,595,186 parameters at 50 classes: every stage begins by downsampling and doubling the channels.
     `published`: the first stage works at the stem's width, LayerNorm stands before each downsampling, pooled frames
-    pass a last LayerNorm, weights start from a normal of deviation 0.02 cut at two deviations.
+    pass a last LayerNorm, weights start from a normal of deviation 0.02.
 
     Args:
         in_channels: channels of the input.

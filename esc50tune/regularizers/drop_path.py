@@ -20,7 +20,7 @@ class DropPathLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0.0:
             return x
-        kept = torch.rand(x.shape[0], 1, 1, device=x.device, dtype=x.dtype) >= self.rate
+        kept = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.rate  # bfloat16 would draw multiples of 1/256
         return x * kept / (1.0 - self.rate)
 
 

@@ -20,7 +20,7 @@ class Shift(Regularizer):
     class Knobs(BaseModel):
         shift: float = knob(
             0.0,
-            "largest cyclic shift, as a share of the clip; drawn evenly in both directions",
+            "range of cyclic shifts, as a share of the clip; drawn evenly, up to half of it in either direction",
             source="EAT-S (cyclic shift); a share of 1 makes the onset uninformative",
             search=Search(0.1, 1.0),
             ge=0.0,

@@ -1,0 +1,71 @@
+"""A feature and a model together, and what can be told of them before they are built."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from esc50tune.classifier import Classifier, check_clip_length, count_parameters
+from esc50tune.config import TrialConfig
+from esc50tune.errors import UserError
+
+PAIRS = [
+    {"model": model, "feature": feature, "convnext_form": form}
+    for model, form in (("hifigan", "published"), ("convnext", "seed"), ("convnext", "published"))
+    for feature in ("raw", "logmel")
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(pair.values()))
+@torch.no_grad()
+def test_every_model_takes_every_feature(pair, small):
+    classifier = Classifier(TrialConfig.from_flat(small | pair), 7)
+    logits = classifier(torch.randn(3, 1, 2_000))
+    assert logits.shape == (3, 7)
+    assert logits.isfinite().all()
+    assert not torch.equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(pair.values()))
+def test_parameters_are_counted_without_building_and_a_fitting_clip_length_passes(pair, small):
+    config = TrialConfig.from_flat(small | pair)
+    real = Classifier(config, 7)
+    assert count_parameters(config, 7) == sum(parameter.numel() for parameter in real.parameters())
+    check_clip_length(config, 7)
+
+
+def test_the_baseline_of_the_study_is_counted_right():
+    assert count_parameters(TrialConfig(model="hifigan", feature="raw"), 50) == 10_024_932
+
+
+def test_knobs_that_no_model_can_be_built_from_are_refused():
+    config = TrialConfig(model="hifigan", hifigan_channels=20)
+    with pytest.raises(UserError, match=r"model 'hifigan' on feature 'logmel' cannot be built: .*groups"):
+        count_parameters(config, 3)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "seconds"),
+    [
+        ({"convnext_stem_kernel": 40, "convnext_stem_stride": 40}, "0.25"),
+        ({"convnext_downsample": 16}, "0.25"),
+        ({"feature": "raw", "convnext_form": "seed", "convnext_downsample": 16, "convnext_depths": [1] * 3}, "0.25"),
+        ({"clip_seconds": 0.05, "logmel_frames_per_second": 10}, "0.05"),
+    ],
+)
+def test_clips_too_short_for_a_model_or_feature_are_refused_before_training(knobs, seconds, small):
+    config = TrialConfig.from_flat(small | knobs)
+    with pytest.raises(UserError, match=f"fails on clips of {seconds} s: too short"):
+        check_clip_length(config, 3)
+
+
+@torch.no_grad()
+def test_the_features_statistics_travel_with_the_weights(small):
+    config = TrialConfig.from_flat(small)
+    fitted, fresh = Classifier(config, 3).eval(), Classifier(config, 3).eval()
+    waves = torch.randn(4, 1, 2_000) * 0.01
+    fitted.feature.fit([waves])
+    fresh.load_state_dict(fitted.state_dict())
+    assert torch.equal(fresh.feature(waves), fitted.feature(waves))
+    assert torch.equal(fresh(waves), fitted(waves))
+    assert not torch.equal(Classifier(config, 3).feature(waves), fitted.feature(waves))

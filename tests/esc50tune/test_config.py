@@ -1,0 +1,148 @@
+"""The configuration of a trial: checked, complete, and equal after a journey through a file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from esc50tune.config import TrialConfig, parse_setting
+from esc50tune.errors import UserError
+from esc50tune.regularizers import REGULARIZERS
+
+FIELDS = TrialConfig.model_fields
+SEARCHES = {name: search for name, field in FIELDS.items() if (search := field.json_schema_extra["search"])}
+ALL_ON = {name: value for method in REGULARIZERS for name, value in method.on.items()}
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {},
+        {"lr": 3.3e-4, "convnext_depths": [1, 2], "seed": 2**63 - 1, "model": "hifigan", "feature": "raw"},
+        {"epochs": 3, "warmup_epochs": 0.1, "precision": "bf16", **ALL_ON},
+    ],
+)
+def test_a_config_survives_json(flat):
+    config = TrialConfig.from_flat(flat)
+    written = json.dumps(config.to_flat(), allow_nan=False)
+    assert TrialConfig.from_flat(json.loads(written)) == config
+    assert set(json.loads(written)) == set(FIELDS)
+    assert {name: config.to_flat()[name] for name in flat} == flat
+
+
+@pytest.mark.parametrize(
+    ("flat", "words"),
+    [
+        ({"dropuot": 0.1}, ["'dropuot'", "did you mean 'dropout'"]),
+        ({"model": "convnxt"}, ["'convnxt'", "did you mean 'convnext'"]),
+        ({"feature": "logmell"}, ["'logmell'", "did you mean 'logmel'"]),
+        ({"model": "zzz"}, ["'zzz'", "known:", "convnext", "hifigan"]),
+        ({"dropout": 1.0}, ["dropout = 1.0", "less than 1"]),
+        ({"lr": 0.0}, ["lr = 0.0", "greater than 0"]),
+        ({"lr": float("nan")}, ["lr = nan", "finite"]),
+        ({"clip_grad": float("inf")}, ["clip_grad = inf", "finite"]),
+        ({"epochs": 0}, ["epochs = 0"]),
+        ({"epochs": 1.5}, ["epochs = 1.5", "integer"]),
+        ({"batch_size": "many"}, ["batch_size = 'many'", "integer"]),
+        ({"schedule": "step"}, ["schedule = 'step'", "cosine"]),
+        ({"seed": -1}, ["seed = -1"]),
+        ({"seed": 2**63}, ["seed = "]),
+        ({"hifigan_channels": 30}, ["hifigan_channels = 30", "multiple of 4"]),
+        ({"convnext_kernel": 8}, ["convnext_kernel", "odd", "8"]),
+        ({"convnext_depths": [3, 0]}, ["convnext_depths", "at least 1"]),
+        ({"convnext_depths": []}, ["convnext_depths"]),
+        ({"convnext_depths": ["3", "x"]}, ["convnext_depths", "'x'"]),
+        ({"convnext_stem_kernel": 2, "convnext_stem_stride": 4}, ["convnext_stem_kernel (2)", "stride (4)"]),
+        ({"epochs": 5, "warmup_epochs": 5}, ["warmup_epochs (5)", "below epochs (5)"]),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_line_that_names_it(flat, words):
+    with pytest.raises(UserError) as error:
+        TrialConfig.from_flat(flat)
+    message = str(error.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("lr=1e-3", "lr", 1e-3),
+        ("epochs=12", "epochs", 12),
+        ("model=hifigan", "model", "hifigan"),
+        ("convnext_depths=1,2, 3", "convnext_depths", (1, 2, 3)),
+        ("convnext_depths=4", "convnext_depths", (4,)),
+    ],
+)
+def test_a_setting_of_the_command_line_becomes_its_knob(text, name, value):
+    parsed, raw = parse_setting(text)
+    assert parsed == name
+    got = getattr(TrialConfig.from_flat({parsed: raw}), name)
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lr", "key=value, not 'lr'"),
+        ("", "key=value, not ''"),
+        ("drop_pth=0.1", "did you mean 'drop_path'"),
+        ("=3", "no knob is called ''"),
+    ],
+)
+def test_a_setting_that_names_no_knob_is_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        parse_setting(text)
+
+
+@pytest.mark.parametrize("text", ["convnext_depths=", "convnext_depths=3,", "epochs=", "epochs=3=4"])
+def test_a_setting_with_a_malformed_value_is_refused_by_the_config(text):
+    name, value = parse_setting(text)
+    with pytest.raises(UserError, match=name):
+        TrialConfig.from_flat({name: value})
+
+
+def test_a_config_cannot_be_changed():
+    config = TrialConfig()
+    with pytest.raises(ValidationError):
+        config.lr = 1e-2
+    assert config == TrialConfig()
+    assert hash(config) == hash(TrialConfig())
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_knob_says_what_it_does(name):
+    assert FIELDS[name].description.strip()
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_what_a_sweep_samples_is_valid(name):
+    search = SEARCHES[name]
+    assert search.low < search.high
+    assert search.low > 0  # 0 is off, and has no logarithm
+    for value in (search.low, search.high):
+        assert getattr(TrialConfig.from_flat({name: value}), name) == value
+
+
+def test_the_learning_rate_is_searched_around_its_default():
+    assert SEARCHES["lr"].low < TrialConfig().lr < SEARCHES["lr"].high
+
+
+@pytest.mark.parametrize("method", REGULARIZERS, ids=lambda method: method.name)
+def test_a_regularizer_starts_inside_its_searched_ranges(method):
+    assert set(method.on) == set(method.Knobs.model_fields)
+    searched = {name: value for name, value in method.on.items() if name in SEARCHES}
+    assert searched
+    for name, value in searched.items():
+        assert SEARCHES[name].low <= value <= SEARCHES[name].high
+    off = TrialConfig.from_flat(dict.fromkeys(method.on, 0.0))
+    assert not method.is_on(off)
+    assert method.is_on(TrialConfig.from_flat(off.to_flat() | method.on))
+
+
+def test_all_knobs_of_regularizers_but_weight_decay_are_off_by_default():
+    assert [method.name for method in REGULARIZERS if method.is_on(TrialConfig())] == ["weight-decay"]
+    assert TrialConfig().weight_decay == 0.01
