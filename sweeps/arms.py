@@ -10,6 +10,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError, nearest
 from esc50tune.knobs import Search
 from esc50tune.regularizers import REGULARIZERS
+from esc50tune.seeds import derive_seed
 
 COMBINED = ("dropout", "drop-path", "label-smoothing", "mixup", "shift")
 REFERENCE = "convnext"
@@ -35,6 +36,12 @@ class Arm:
     def config(self, sampled: dict[str, float], seed: int) -> TrialConfig:
         """Return the configuration of one of its trials."""
         return TrialConfig.from_flat({**self.fixed, **sampled, "seed": seed})
+
+
+def trial_seed(seed: int, index: int) -> int:
+    """Return the seed of the arms' trials number `index`: the same for all, so that they start from the same weights
+    and see the clips in the same order."""
+    return derive_seed(seed, "trial", index)
 
 
 def search_range(knob: str) -> Search | None:

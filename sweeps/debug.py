@@ -17,7 +17,8 @@ from esc50tune.data.dataset import read_dataset
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError, nearest
 from esc50tune.trial import EpochResult, train_trial
-from sweeps.plan import describe_plan, make_plan
+from sweeps.console import say
+from sweeps.plan import make_plan, print_plan
 from sweeps.resources import this_machine
 
 HEADER = f"{'epoch':>5} {'train loss':>11} {'train acc':>10} {'val loss':>9} {'val acc':>8} {'lr':>9} {'seconds':>8}"
@@ -34,15 +35,11 @@ def debug(args: argparse.Namespace, script: str, console: Console) -> None:
 
 
 def default_of_arm(args: argparse.Namespace, script: str, console: Console) -> tuple[TrialConfig, SearchData, int]:
-    names = args.arms.split(",")
-    args.arms = args.arm or names[0]
+    args.arms = args.arm or args.arms.split(",")[0]
     args.num_samples = 1
     plan = make_plan(args, this_machine(), script)
-    for line in describe_plan(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting", highlight=False
-    )
+    print_plan(plan, console)
+    say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
     return plan.config(plan.arms[0]), plan.data, plan.share.cpus
 
 

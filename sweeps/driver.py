@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from esc50tune.seeds import derive_seed
-from sweeps.arms import Arm
+from sweeps.arms import Arm, trial_seed
 from sweeps.events import EventLog
 from sweeps.search import next_point
 from sweeps.state import SweepState
@@ -34,8 +33,7 @@ class Driver:
             return None
         arm, index = self.arms[number % len(self.arms)], number // len(self.arms)
         sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
-        # The same seed for the trials of one index: arms are compared from the same weights and order of data.
-        config = arm.config(sampled, derive_seed(self.seed, "trial", index)).to_flat()
+        config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
         self.log.append("deal", trial=number, arm=arm.name, sampled=sampled, config=config)
         return number, config
 

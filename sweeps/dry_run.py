@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from rich import box
@@ -15,8 +14,8 @@ from rich.table import Table
 
 from esc50tune.trial import Trainer, default_device
 from sweeps.arms import Arm
-from sweeps.plan import Plan, describe_plan, shown
-from sweeps.progress import clock
+from sweeps.console import clock, say, shown
+from sweeps.plan import Plan, print_plan
 from sweeps.search import next_point
 
 SLOW_STEP = 1.0  # seconds for one clip from which a whole batch is not waited for
@@ -63,9 +62,7 @@ def measure(arm: Arm, plan: Plan) -> Cost:
 def dry_run(plan: Plan, console: Console) -> None:
     """Print arms, points, resources, estimated time and disk."""
     torch.set_num_threads(plan.share.cpus)
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    for line in describe_plan(plan):
-        say(line)
+    print_plan(plan, console)
     with console.status("timing a step of each arm"):
         costs = {arm.name: measure(arm, plan) for arm in plan.arms}
     per_arm = plan.trials // len(plan.arms)
@@ -76,14 +73,17 @@ def dry_run(plan: Plan, console: Console) -> None:
         count, epochs = f"{plan.parameters[arm.name]:,}", str(arm.fixed["epochs"])
         table.add_row(arm.name, count, str(per_arm), epochs, clock(costs[arm.name].seconds))
     console.print(table)
-    say("points    (d: the arm's default setting)")
+    say(console, "points    (d: the arm's default setting)")
     for line in points(plan):
-        say(f"  {line}")
+        say(console, f"  {line}")
     total = sum(cost.seconds for cost in costs.values()) * per_arm
     most = clock(total / plan.share.slots)
-    say(f"time      at most {most}: every trial in full, {plan.share.slots} at a time, from one timed step an arm")
-    say(f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
-    say("nothing was started")
+    say(
+        console,
+        f"time      at most {most}: all trials in full, {plan.share.slots} at a time, from one timed step an arm",
+    )
+    say(console, f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
+    say(console, "nothing was started")
 
 
 def points(plan: Plan) -> Iterator[str]:

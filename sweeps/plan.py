@@ -6,21 +6,23 @@ import argparse
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import SearchData, open_search_data
 from esc50tune.data.dataset import Dataset
-from esc50tune.data.locate import find_dataset, usual_seconds
+from esc50tune.data.locate import STAND_IN_BANNER, find_dataset, usual_seconds
 from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
-from sweeps.arms import REFERENCE, Arm, make_arms
+from sweeps.arms import REFERENCE, Arm, make_arms, trial_seed
+from sweeps.console import say
 from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
@@ -78,8 +80,8 @@ class Plan:
         return self.data.train.left_out + self.data.val.left_out
 
     def config(self, arm: Arm) -> TrialConfig:
-        """Return the arm's default setting."""
-        return arm.config({}, self.seed)
+        """Return the arm's first trial: its default setting."""
+        return arm.config({}, trial_seed(self.seed, 0))
 
     def manifest(self) -> dict[str, Any]:
         return describe_run() | {
@@ -173,7 +175,7 @@ def results_folder(args: argparse.Namespace, script: str) -> Path:
     existing = nearest_existing(parent)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'")
-    if (parent / name).exists():
+    if (parent / name).exists() and not args.debug:
         raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
     return parent / name
 
@@ -211,28 +213,25 @@ def check_disk(plan: Plan) -> None:
         )
 
 
-def describe_plan(plan: Plan) -> Sequence[str]:
-    """Return the lines that open every run: what will be run, on what, and what was reduced."""
-    split, facts = plan.split, plan.cache.facts
-    seconds = plan.arms[0].fixed["clip_seconds"]
-    test = f"fold {split.test} untouched" if split.test is not None else "NO TEST FOLD"
-    lines = [
-        f"data      {plan.dataset.title}; clips of {seconds:g} s: {facts['padded']} padded, {facts['cut']} cut, "
-        f"{facts['several_channels']} of several channels averaged",
-        f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}"
-        + (f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""),
-        f"preset    {plan.preset.name}: {plan.preset_says}",
-        f"trials    {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms; search {plan.search}, "
-        f"early stopping {plan.scheduler}" + (" (one ladder an arm)" if plan.scheduler == "asha" else ""),
-        f"machine   {plan.machine}; {plan.share}",
-    ]
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print what opens every run: what will be run, on what, and what was reduced."""
+    split, facts, per_arm = plan.split, plan.cache.facts, plan.trials // len(plan.arms)
+    if plan.dataset.is_stand_in:
+        say(console, STAND_IN_BANNER, style="bold yellow")
     if plan.trials < plan.asked:
-        lines.insert(
-            0, f"{plan.trials} of {plan.asked}: {plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms"
-        )
-    return lines
-
-
-def shown(folder: Path) -> str:
-    """Return the folder as a user would type it."""
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+        say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
+    say(
+        console,
+        f"data      {plan.dataset.title}; clips of {plan.arms[0].fixed['clip_seconds']:g} s: {facts['padded']} padded, "
+        f"{facts['cut']} cut, {facts['several_channels']} of several channels averaged",
+    )
+    test = f"fold {split.test} untouched" if split.test is not None else "NO TEST FOLD"
+    left_out = f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""
+    say(console, f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}{left_out}")
+    say(console, f"preset    {plan.preset.name}: {plan.preset_says}")
+    stopping = "asha (one ladder an arm)" if plan.scheduler == "asha" else plan.scheduler
+    say(
+        console,
+        f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",
+    )
+    say(console, f"machine   {plan.machine}; {plan.share}")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sweeps.console import clock, say
 from sweeps.events import Event
 from sweeps.state import SweepState, Trial
 
@@ -47,12 +48,7 @@ class Progress:
             return
         trial = self.state.trials[event["trial"]]
         ended = sum(t.reason is not None for t in self.state.trials.values())
-        self.console.print(
-            f"[{ended}/{self.total}] {trial.arm} #{trial.number} {outcome(trial)}; {self.times()}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(self.console, f"[{ended}/{self.total}] {trial.arm} #{trial.number} {outcome(trial)}; {self.times()}")
 
     def times(self) -> str:
         elapsed = time.monotonic() - self.start
@@ -103,9 +99,3 @@ def outcome(trial: Trial) -> str:
 def mean_seconds(trials: Sequence[Trial]) -> float | None:
     seconds = [event["seconds"] for trial in trials for event in trial.epochs]
     return sum(seconds) / len(seconds) if seconds else None
-
-
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -6,23 +6,26 @@ import argparse
 import logging
 import os
 import socket
+import sys
 import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from rich.console import Console
 
 from analysis.__main__ import write_tables
-from esc50tune.data.locate import STAND_IN_BANNER
 from esc50tune.errors import UserError
+from sweeps.console import say, shown
 from sweeps.debug import debug
 from sweeps.driver import Driver
 from sweeps.dry_run import dry_run, measure
 from sweeps.events import EventLog
 from sweeps.manifest import ROOT, write_manifest
-from sweeps.plan import Plan, describe_plan, make_plan, shown
+from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.progress import Progress
 from sweeps.resources import Machine, gpu_share, this_machine
 from sweeps.shells import ArmScheduler, DealingSearcher
@@ -57,16 +60,13 @@ def run_sweep(args: argparse.Namespace, script: str) -> int:
     os.environ.update(RAY_SETTINGS)
     machine = join_cluster(args.address) if args.address else this_machine()
     plan = make_plan(args, machine, script)
-    if plan.dataset.is_stand_in:
-        console.print(STAND_IN_BANNER, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
     if args.dry_run:
         dry_run(plan, console)
         return 0
     if plan.share.gpus and args.gpus_per_trial is None:
         args.gpus_per_trial = measured_share(plan)
         plan = make_plan(args, machine, script)
-    for line in describe_plan(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plan(plan, console)
     if not args.address:
         start_ray(plan, not args.no_dashboard, console)
     try:
@@ -110,18 +110,14 @@ def start_ray(plan: Plan, dashboard: bool, console: Console) -> None:
             logging_level=logging.ERROR,
         )
     if context.dashboard_url:
-        url = f"http://{context.dashboard_url}"
-        console.print(
-            f"dashboard {url} (it asks for a token: `ray get-auth-token` prints it)", highlight=False, soft_wrap=True
-        )
+        token = shown(Path(sys.executable).with_name("ray"))
+        say(console, f"dashboard http://{context.dashboard_url} (the token it asks for: `{token} get-auth-token`)")
     elif dashboard:
-        console.print("dashboard did not start; the sweep goes on without it", highlight=False)
+        say(console, "dashboard did not start; the sweep goes on without it")
 
 
 def measured_share(plan: Plan) -> float:
     """Return the share of a GPU that the hungriest arm needs, from one step of each arm's default setting."""
-    import torch
-
     peak = max(measure(arm, plan).peak_bytes for arm in plan.arms)
     return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
@@ -181,12 +177,12 @@ def report_end(plan: Plan, state: SweepState, interrupted: bool, console: Consol
     failed = [trial for trial in state.trials.values() if trial.reason == "error"]
     for trial in failed:
         last = (trial.error or "no message").splitlines()[-1]
-        console.print(f"FAILED: trial {trial.number} ({trial.arm}): {last}", style="red", markup=False, soft_wrap=True)
-    console.print(f"results   {shown(plan.folder)}", highlight=False, soft_wrap=True)
+        say(console, f"FAILED: trial {trial.number} ({trial.arm}): {last}", "red")
+    say(console, f"results   {shown(plan.folder)}")
     if interrupted:
-        console.print("interrupted: the tables are made of what had finished", style="yellow")
+        say(console, "interrupted: the tables are made of what had finished", "yellow")
         return 130
     lost = plan.trials - sum(trial.reason is not None for trial in state.trials.values())
     if lost:
-        console.print(f"FAILED: Ray gave up {lost} trials before they ended", style="red", highlight=False)
+        say(console, f"FAILED: Ray gave up {lost} trials before they ended", "red")
     return 1 if failed or lost else 0

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from esc50tune.errors import UserError
 from sweeps.cli import make_parser
-from sweeps.plan import Plan, describe_plan, make_plan
+from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.resources import Machine, Share, gpu_share, share_machine
 
 ARMS = ("baseline", "convnext", "dropout")
@@ -22,6 +24,12 @@ def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP
     short = ["--set", "convnext_depths=1,1"]  # the clips have 13 frames
     line = ["--data", str(folder), "--results", str(tmp_path / "results"), "--num-samples", "6", *short, *more]
     return make_plan(make_parser("", ARMS).parse_args(line), machine, "test")
+
+
+def printed(plan: Plan) -> str:
+    console = Console(file=io.StringIO())
+    print_plan(plan, console)
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_a_disk_without_room_is_refused(tones_folder: Path, tmp_path: Path, monk
 def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:
     plan = plan_for(tones_folder, tmp_path, "--num-samples", "8")
     assert plan.trials == 6
-    assert describe_plan(plan)[0] == "6 of 8: 2 for each of 3 arms"
+    assert printed(plan).startswith("6 of 8: 2 for each of 3 arms\n")
 
 
 def test_the_plan_follows_the_data(tones_folder: Path, tmp_path: Path) -> None:
@@ -106,7 +114,7 @@ def test_the_seed_preset_selects_on_fold_5_and_says_that_it_has_no_test_fold(
 ) -> None:
     plan = plan_for(tones_folder, tmp_path, "--preset", "seed", "--set", "sample_rate=8000", "--set", "clip_seconds=1")
     assert (plan.split.train, plan.split.val, plan.split.test) == ((1, 2, 3, 4), 5, None)
-    assert any("NO TEST FOLD" in line for line in describe_plan(plan))
+    assert "NO TEST FOLD" in printed(plan)
 
 
 def test_the_default_preset_follows_the_machine(tones_folder: Path, tmp_path: Path) -> None:

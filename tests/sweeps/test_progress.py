@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from sweeps.arms import make_arms
+from sweeps.console import clock
 from sweeps.driver import Driver
 from sweeps.events import EventLog
-from sweeps.progress import Progress, clock
+from sweeps.progress import Progress
 from sweeps.state import SweepState
 
 
