@@ -69,10 +69,10 @@ def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.Arg
     return parser
 
 
-def run_script(main: Callable[[], int]) -> NoReturn:
-    """Run a script's main function; bad input ends it with one sentence on standard error and exit code 2."""
+def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:
+    """Run a sweep script; bad input ends it with one sentence on standard error and exit code 2."""
     try:
-        code = main()
+        code = dispatch(make_parser(description, default_arms).parse_args(), name)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
@@ -83,3 +83,17 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
         code = 1
     sys.exit(code)
+
+
+def dispatch(args: argparse.Namespace, script: str) -> int:
+    """Do what the command line asks for. Imports wait until here, so that --help does not wait for them."""
+    if args.debug:
+        from sweeps.debug import debug
+
+        debug(args, script)
+        return 0
+    if args.arm is not None or args.trial is not None:
+        raise UserError("--arm and --trial go with --debug")
+    from sweeps.runner import run_sweep
+
+    return run_sweep(args, script)

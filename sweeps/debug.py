@@ -24,20 +24,20 @@ from sweeps.resources import this_machine
 HEADER = f"{'epoch':>5} {'train loss':>11} {'train acc':>10} {'val loss':>9} {'val acc':>8} {'lr':>9} {'seconds':>8}"
 
 
-def debug(args: argparse.Namespace, script: str, console: Console) -> None:
+def debug(args: argparse.Namespace, script: str) -> None:
     """Run one trial: an arm's default setting, or trial `--trial` of a finished sweep once more."""
     if args.trial is not None:
         config, data, threads = trial_of_sweep(args)
     else:
-        config, data, threads = default_of_arm(args, script, console)
+        config, data, threads = default_of_arm(args, script)
     torch.set_num_threads(threads)
     print_epochs(train_trial(config, data), config.epochs)
 
 
-def default_of_arm(args: argparse.Namespace, script: str, console: Console) -> tuple[TrialConfig, SearchData, int]:
+def default_of_arm(args: argparse.Namespace, script: str) -> tuple[TrialConfig, SearchData, int]:
     args.arms = args.arm or args.arms.split(",")[0]
     args.num_samples = 1
-    plan = make_plan(args, this_machine(), script)
+    plan, console = make_plan(args, this_machine(), script), Console()
     print_plan(plan, console)
     say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
     return plan.config(plan.arms[0]), plan.data, plan.share.cpus

@@ -20,7 +20,6 @@ from rich.console import Console
 from analysis.__main__ import write_tables
 from esc50tune.errors import UserError
 from sweeps.console import say, shown
-from sweeps.debug import debug
 from sweeps.driver import Driver
 from sweeps.dry_run import dry_run, measure
 from sweeps.events import EventLog
@@ -46,17 +45,12 @@ RAY_SETTINGS = {
 
 
 def run_sweep(args: argparse.Namespace, script: str) -> int:
-    """Do what the command line asks for; return the exit code: 0, 1 when trials failed, 130 when interrupted.
+    """Run a sweep, or its dry run; return the exit code: 0, 1 when trials failed, 130 when interrupted.
 
     Raises:
         UserError: the command line, the data or the machine do not allow it.
     """
     console = Console()
-    if args.debug:
-        debug(args, script, console)
-        return 0
-    if args.arm is not None or args.trial is not None:
-        raise UserError("--arm and --trial go with --debug")
     os.environ.update(RAY_SETTINGS)
     machine = join_cluster(args.address) if args.address else this_machine()
     plan = make_plan(args, machine, script)

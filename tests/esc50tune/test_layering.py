@@ -1,4 +1,4 @@
-"""What an import drags in: a trial needs no Ray, tables need no torch."""
+"""What an import drags in: a trial and its debugging need no Ray, tables need no torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
     ("modules", "needed", "unwanted"),
     [
         ("esc50tune.trial, esc50tune.config", "torch", {"ray", "optuna", "encodec", "sweeps", "analysis"}),
+        ("sweeps.debug", "torch", {"ray", "encodec"}),
         ("analysis.tables", "analysis", {"torch", "torchaudio", "ray", "optuna", "sweeps"}),
     ],
 )
