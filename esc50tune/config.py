@@ -68,6 +68,8 @@ class TrialConfig(TrainingKnobs, *(method.Knobs for method in METHODS)):
         if self.convnext_stem_kernel < self.convnext_stem_stride:
             kernel, stride = self.convnext_stem_kernel, self.convnext_stem_stride
             raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
+        for method in REGULARIZERS:
+            method.check(self)
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
         return self

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from esc50tune.checkpoint import load_checkpoint, save_checkpoint
 from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import ClipSet, SearchData, batches
+from esc50tune.evaluation import evaluate
 from esc50tune.regularizers import Regularizer, active
+from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
 
 
@@ -92,7 +95,10 @@ class Trainer:
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)
-        self.optimizer = torch.optim.AdamW(groups, config.lr, weight_decay=0.0, fused=device.type == "cuda")
+        self.optimizer: Any = torch.optim.AdamW(groups, config.lr, weight_decay=0.0, fused=device.type == "cuda")
+        for method in self.methods:
+            self.optimizer = method.wrap_optimizer(self.optimizer)
+            method.start(self.classifier)
 
     def waves(self, clips: ClipSet, indices: list[int]) -> Tensor:
         return clips.waves(indices).to(self.device)
@@ -109,7 +115,7 @@ class Trainer:
         # Streams that start anew each epoch make a resumed trial equal to an uninterrupted one.
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
         train_loss, train_acc, lr = self.train()
-        val_loss, val_acc = evaluate(self.classifier, self.data.val, self.device, self.autocast())
+        val_loss, val_acc = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
         diverged = not (math.isfinite(train_loss) and math.isfinite(val_loss))
         return EpochResult(
             epoch=self.epoch,
@@ -145,17 +151,36 @@ class Trainer:
         targets = F.one_hot(self.data.train.labels[indices].to(self.device), self.data.num_classes).float()
         for method, rng in streams.items():
             waves, targets = method.on_batch(waves, targets, rng)
-        with self.autocast():
-            logits = self.classifier(waves)
-        loss = F.cross_entropy(logits.float(), targets)
-        self.optimizer.zero_grad()
-        loss.backward()
-        if self.config.clip_grad > 0.0:
-            nn.utils.clip_grad_norm_(self.classifier.parameters(), self.config.clip_grad)
+        x = self.classifier.feature(waves)
+        for method, rng in streams.items():
+            x = method.on_features(x, rng)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == targets.argmax(1)).sum()
+        passes: list[tuple[Tensor, Tensor]] = []  # loss and logits; a method may pass through the model more than once
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            with self.autocast():
+                logits = self.classifier.model(x)
+            loss = F.cross_entropy(logits.float(), targets)
+            loss.backward()
+            if self.config.clip_grad > 0.0:
+                nn.utils.clip_grad_norm_(self.classifier.parameters(), self.config.clip_grad)
+            passes.append((loss.detach(), logits.detach()))
+            return loss
+
+        self.optimizer.step(closure)
+        for method in self.methods:
+            method.after_step(self.classifier)
+        loss, logits = passes[0]
+        return loss, (logits.argmax(1) == targets.argmax(1)).sum()
+
+    def evaluated(self) -> nn.Module:
+        """Return the classifier to evaluate and to predict with."""
+        classifier: nn.Module = self.classifier
+        for method in self.methods:
+            classifier = method.evaluated(classifier)
+        return classifier
 
     def save(self, path: Path, result: EpochResult) -> None:
         save_checkpoint(
@@ -165,6 +190,7 @@ class Trainer:
                 "result": asdict(result),
                 "classifier": self.classifier.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "methods": {method.name: method.state_dict() for method in self.methods},
             },
         )
 
@@ -172,33 +198,6 @@ class Trainer:
         state = load_checkpoint(path, self.device)
         self.classifier.load_state_dict(state["classifier"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for method in self.methods:
+            method.load_state_dict(state["methods"][method.name])
         self.epoch = state["result"]["epoch"]
-
-
-def learning_rate(config: TrialConfig, step: int, steps: int) -> float:
-    """Return the learning rate of step `step` (0 first) when an epoch has `steps`: linear warm-up, then the schedule.
-
-    Half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983) starts at `lr` and would reach 0 one step after the last.
-    """
-    warm, total = config.warmup_epochs * steps, config.epochs * steps
-    if step < warm:
-        return config.lr * min((step + 1) / warm, 1.0)
-    if config.schedule == "constant":
-        return config.lr
-    return config.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (total - warm)))
-
-
-@torch.no_grad()
-def evaluate(
-    classifier: nn.Module, clips: ClipSet, device: torch.device, autocast: contextlib.AbstractContextManager
-) -> tuple[float, float]:
-    """Return mean cross entropy (nats) and accuracy over all `clips`, each clip weighing the same."""
-    classifier.eval()
-    loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    for indices in batches(64, range(len(clips))):
-        targets = clips.labels[indices].to(device)
-        with autocast:
-            logits = classifier(clips.waves(indices).to(device)).float()
-        loss += F.cross_entropy(logits, targets, reduction="sum")
-        correct += (logits.argmax(1) == targets).sum()
-    return loss.item() / len(clips), correct.item() / len(clips)

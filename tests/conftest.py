@@ -14,6 +14,7 @@ from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import SearchData, open_search_data
 from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
 from esc50tune.data.split import search_split
+from esc50tune.regularizers import Regularizer
 
 RATE, SECONDS = 8_000, 0.25
 PITCHES = {"low": 300, "middle": 900, "high": 2_500}
@@ -87,6 +88,11 @@ SMALL = {
     "convnext_stem_kernel": 2,
     "convnext_stem_stride": 2,
 }
+
+
+def switched_on(method: type[Regularizer]) -> dict:
+    """What switches a method on, at a size that fits the tones."""
+    return method.on | ({"crop_seconds": 0.2, "crop_views": 3} if method.name == "crop" else {})
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ class Regularizer:
 
     Attributes:
         name: its name, also that of its arm in a sweep.
-        Knobs: its knobs; with all of them at 0 it is off and changes no bit of a run.
+        Knobs: its knobs. Off, it changes no bit of a run.
         on: the knob values that its arm in a sweep starts from.
     """
 
@@ -33,6 +33,10 @@ class Regularizer:
         """Tell whether any of its knobs differs from 0 (off)."""
         return any(getattr(config, name) != 0 for name in cls.Knobs.model_fields)
 
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
+
     def branch_layer(self, depth: float) -> nn.Module | None:
         """Return a layer for the end of a residual branch at relative `depth` (0 first block, 1 last), or None."""
         return None
@@ -41,6 +45,35 @@ class Regularizer:
         """Change a training batch: waves [B, 1, T] in -1..1, targets [B, K] as probabilities."""
         return waves, targets
 
+    def on_features(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Change a training batch's features [B, C, T']; on raw audio they are the waves."""
+        return x
+
+    def on_eval(self, waves: Tensor) -> Tensor:
+        """Return views of each clip, [B * V, 1, T'] in the order of the clips; their probabilities are averaged."""
+        return waves
+
     def parameter_groups(self, model: nn.Module, groups: list[dict]) -> list[dict]:
         """Change the optimizer's parameter groups."""
         return groups
+
+    def wrap_optimizer(self, optimizer: Any) -> Any:
+        """Return what takes the steps: something with the optimizer's `step(closure)`, state and parameter groups."""
+        return optimizer
+
+    def start(self, classifier: nn.Module) -> None:
+        """See the classifier before its first step."""
+
+    def after_step(self, classifier: nn.Module) -> None:
+        """See the classifier after each step."""
+
+    def evaluated(self, classifier: nn.Module) -> nn.Module:
+        """Return the classifier to evaluate."""
+        return classifier
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it must remember from one epoch to the next: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what it remembered."""
