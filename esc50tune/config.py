@@ -16,11 +16,26 @@ from esc50tune.regularizers import REGULARIZERS
 class TrainingKnobs(BaseModel):
     """The knobs that belong to no single method."""
 
-    model: str = knob("convnext", "architecture")
-    feature: str = knob("logmel", "what the model sees of a clip")
-    sample_rate: int = knob(44_100, "rate that clips are resampled to", unit="Hz", ge=1_000, le=192_000)
-    clip_seconds: float = knob(5.0, "length that clips are padded or cut to", unit="s", ge=0.05, le=60.0)
-    epochs: int = knob(100, "length of the full schedule", unit="epochs", ge=1, le=100_000)
+    model: str = knob("convnext", f"architecture: {', '.join(MODELS)}", source="the two of the original study")
+    feature: str = knob(
+        "logmel",
+        f"what the model sees of a clip: {', '.join(FEATURES)}",
+        source="raw: seed; log-mel: most of the literature",
+    )
+    sample_rate: int = knob(
+        44_100, "rate that clips are resampled to", unit="Hz", source="ESC-50's own", ge=1_000, le=192_000
+    )
+    clip_seconds: float = knob(
+        5.0,
+        "length that clips are padded or cut to; sweeps take the data's usual one",
+        unit="s",
+        source="ESC-50's own",
+        ge=0.05,
+        le=60.0,
+    )
+    epochs: int = knob(
+        100, "length of the full schedule", unit="epochs", source="published recipes: 100 to 3500", ge=1, le=100_000
+    )
     batch_size: int = knob(
         16, "clips a step", unit="clips", source="16 on raw audio, 64 on EnCodec: seed", ge=1, le=4096
     )
@@ -39,8 +54,12 @@ class TrainingKnobs(BaseModel):
         0.0, "linear rise of the learning rate", unit="epochs", source="ConvNeXt: 20 of 300", ge=0.0
     )
     clip_grad: float = knob(0.0, "largest gradient norm; 0 clips nothing", source="EAT-S 1", ge=0.0)
-    precision: Literal["auto", "fp32", "bf16"] = knob("auto", "autocast type; auto is bf16 on CUDA, else fp32")
-    seed: int = knob(0, "seed of weights, order of data, and every random draw", ge=0, lt=2**63)
+    precision: Literal["auto", "fp32", "bf16"] = knob(
+        "auto", "autocast type; auto is bf16 on CUDA, else fp32", source="seed fp32"
+    )
+    seed: int = knob(
+        0, "seed of weights, order of data, and every random draw; sweeps derive it from --seed", ge=0, lt=2**63
+    )
 
     @field_validator("model", "feature")
     @classmethod

@@ -107,8 +107,17 @@ class ConvNeXt(nn.Module):
         convnext_kernel: int = knob(
             7, "taps of the depthwise convolutions, odd", unit="frames", source="ConvNeXt; 49 seed", ge=1, le=201
         )
-        convnext_stem_kernel: int = knob(4, "taps of the first convolution", unit="frames", ge=1, le=4096)
-        convnext_stem_stride: int = knob(4, "stride of the first convolution", unit="frames", ge=1, le=1024)
+        convnext_stem_kernel: int = knob(
+            4, "taps of the first convolution", unit="frames", source="ConvNeXt 4; 16 seed on raw audio", ge=1, le=4096
+        )
+        convnext_stem_stride: int = knob(
+            4,
+            "stride of the first convolution",
+            unit="frames",
+            source="ConvNeXt 4; 16 seed on raw audio",
+            ge=1,
+            le=1024,
+        )
         convnext_downsample: int = knob(
             2, "stride between stages", unit="frames", source="ConvNeXt 2; 4 seed on raw audio", ge=1, le=16
         )

@@ -19,7 +19,7 @@ class WeightDecay(Regularizer):
         weight_decay: float = knob(
             0.01,
             "AdamW's weight decay; not on norms and biases",
-            source="torch's and the original study's default .01; ConvNeXt .05; range: guide values for AdamW",
+            source="torch's default and the original study's .01; ConvNeXt .05",
             search=Search(0.03, 1.0, log=True),
             ge=0.0,
             le=10.0,
