@@ -40,7 +40,7 @@ def default_of_arm(args: argparse.Namespace, script: str) -> tuple[TrialConfig, 
     plan, console = make_plan(args, this_machine(), script), Console()
     print_plan(plan, console)
     say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
-    return plan.config(plan.arms[0]), plan.data, plan.share.cpus
+    return plan.config(plan.arms[0]), plan.data(plan.arms[0]), plan.share.cpus
 
 
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:

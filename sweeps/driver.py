@@ -7,7 +7,7 @@ from typing import Any
 from sweeps.arms import Arm, trial_seed
 from sweeps.events import EventLog
 from sweeps.search import next_point
-from sweeps.state import SweepState
+from sweeps.state import SweepState, Trial
 
 
 class Driver:
@@ -26,8 +26,8 @@ class Driver:
         self.arms, self.total, self.search, self.seed = arms, total, search, seed
         self.log, self.state = log, state
 
-    def deal(self) -> tuple[int, dict[str, Any]] | None:
-        """Deal the next trial: its number and its configuration; None when all are dealt."""
+    def deal(self) -> Trial | None:
+        """Deal the next trial; None when all are dealt."""
         number = len(self.state.trials)
         if number >= self.total:
             return None
@@ -35,7 +35,7 @@ class Driver:
         sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
         config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
         self.log.append("deal", trial=number, arm=arm.name, sampled=sampled, config=config)
-        return number, config
+        return self.state.trials[number]
 
     def record(self, number: int, result: dict[str, Any]) -> bool:
         """Take in an epoch's result; tell whether the trial goes on."""

@@ -50,7 +50,7 @@ class Cost:
 
 def measure(arm: Arm, plan: Plan) -> Cost:
     """Time one step of the arm's default setting; evaluation is counted as a third of a step for as many clips."""
-    config, data, device = plan.config(arm), plan.data, default_device()
+    config, data, device = plan.config(arm), plan.data(arm), default_device()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     trainer = Trainer(config, data, device)

@@ -35,6 +35,8 @@ class Plan:
 
     Attributes:
         folder: its results folder, not there yet.
+        caches: each arm's decoded clips, by name.
+        left_out: how many clips are used on no side because their source recording has takes on another.
         trials: how many will run: the same number for each arm.
         asked: how many were asked for.
         settings: the knobs that the command line fixes in every arm.
@@ -43,9 +45,11 @@ class Plan:
 
     folder: Path
     dataset: Dataset
-    cache: ClipCache
+    caches: dict[str, ClipCache]
     split: Split
-    data: SearchData
+    train_clips: int
+    val_clips: int
+    left_out: int
     preset: Preset
     settings: dict[str, Any]
     arms: list[Arm]
@@ -75,9 +79,13 @@ class Plan:
         return self.preset.says + (f"; but {changed}" if changed else "")
 
     @property
-    def left_out(self) -> int:
-        """How many clips are used on no side because their source recording has takes on another."""
-        return self.data.train.left_out + self.data.val.left_out
+    def facts(self) -> dict[str, Any]:
+        """How many clips were padded, cut, averaged, and had which rate."""
+        return self.caches[self.arms[0].name].facts
+
+    def data(self, arm: Arm) -> SearchData:
+        """Open the clips that the arm's trials may see."""
+        return open_search_data(self.caches[arm.name], self.split)
 
     def config(self, arm: Arm) -> TrialConfig:
         """Return the arm's first trial: its default setting."""
@@ -93,10 +101,10 @@ class Plan:
                 "fingerprint": self.dataset.fingerprint,
                 "clips": len(self.dataset.clips),
                 "classes": list(self.dataset.classes),
-                **self.cache.facts,
+                **self.facts,
             },
             "split": asdict(self.split)
-            | {"train_clips": len(self.data.train), "val_clips": len(self.data.val), "left_out": self.left_out},
+            | {"train_clips": self.train_clips, "val_clips": self.val_clips, "left_out": self.left_out},
             "preset": {"name": self.preset.name, "says": self.preset_says},
             "arms": [
                 {
@@ -142,13 +150,16 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
     if not args.debug:  # there, a breakpoint in the model should stop at the first real batch
         for arm in arms:
             check_clip_length(arm.config({}, 0), len(dataset.classes))
-    cache = open_cache(dataset, arms[0].fixed["sample_rate"], arms[0].fixed["clip_seconds"])
+    caches = {arm.name: open_cache(dataset, arm.fixed["sample_rate"], arm.fixed["clip_seconds"]) for arm in arms}
+    data = open_search_data(caches[arms[0].name], split)
     plan = Plan(
         folder=folder,
         dataset=dataset,
-        cache=cache,
+        caches=caches,
         split=split,
-        data=open_search_data(cache, split),
+        train_clips=len(data.train),
+        val_clips=len(data.val),
+        left_out=data.train.left_out + data.val.left_out,
         preset=preset,
         settings=settings,
         arms=arms,
@@ -215,7 +226,7 @@ def check_disk(plan: Plan) -> None:
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Print what opens every run: what will be run, on what, and what was reduced."""
-    split, facts, per_arm = plan.split, plan.cache.facts, plan.trials // len(plan.arms)
+    split, facts, per_arm = plan.split, plan.facts, plan.trials // len(plan.arms)
     if plan.dataset.is_stand_in:
         say(console, STAND_IN_BANNER, style="bold yellow")
     if plan.trials < plan.asked:

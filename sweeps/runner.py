@@ -139,7 +139,7 @@ def fit(driver: Driver, plan: Plan) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     fields: dict[str, Any] = {
         "results": str(plan.folder),
-        "cache": str(plan.cache.folder),
+        "caches": {name: str(cache.folder) for name, cache in plan.caches.items()},
         **asdict(plan.split),
         "threads": plan.share.cpus,
     }

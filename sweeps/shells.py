@@ -23,11 +23,10 @@ class DealingSearcher(Searcher):
         self._driver, self._fields = driver, fields
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        dealt = self._driver.deal()
-        if dealt is None:
+        trial = self._driver.deal()
+        if trial is None:
             return Searcher.FINISHED
-        number, config = dealt
-        return {"trial": number, "config": config, **self._fields}
+        return {"trial": trial.number, "arm": trial.arm, "config": trial.config, **self._fields}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Nothing to do: the driver has the trial's events."""

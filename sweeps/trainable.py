@@ -17,7 +17,7 @@ from esc50tune.data.split import Split
 from esc50tune.trial import train_trial
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def search_data(cache: str, split: Split) -> SearchData:
     """Open the data once a process, however many trials it runs."""
     return open_search_data(ClipCache.at(Path(cache)), split)
@@ -30,7 +30,7 @@ def checkpoint_path(folder: Path, number: int) -> Path:
 def run_trial(spec: dict[str, Any]) -> None:
     """Train the trial that `spec` describes: its number, configuration, data, threads and results folder."""
     torch.set_num_threads(spec["threads"])
-    data = search_data(spec["cache"], Split(tuple(spec["train"]), spec["val"], spec["test"]))
+    data = search_data(spec["caches"][spec["arm"]], Split(tuple(spec["train"]), spec["val"], spec["test"]))
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
     for result in train_trial(TrialConfig.from_flat(spec["config"]), data, checkpoint=checkpoint):
         tune.report(asdict(result))

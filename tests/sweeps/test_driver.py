@@ -33,7 +33,7 @@ def run(driver: Driver, score, slots: int = 1) -> None:
     running: dict[int, int] = {}
     while True:
         while len(running) < slots and (dealt := driver.deal()):
-            running[dealt[0]] = 0
+            running[dealt.number] = 0
         if not running:
             return
         for number in list(running):
@@ -114,7 +114,7 @@ def test_the_log_counts_its_events_and_ends_each_trial_once(tmp_path: Path) -> N
 
 def test_a_diverged_trial_ends_with_the_worst_score(tmp_path: Path) -> None:
     driver = make_driver(tmp_path, 3)
-    number, _ = driver.deal()
+    number = driver.deal().number
     assert driver.record(number, result(1, 0.5))
     assert not driver.record(number, result(2, 0.0, diverged=True))
     assert (driver.state.trials[number].reason, driver.state.trials[number].score) == ("diverged", 0.0)
@@ -122,7 +122,7 @@ def test_a_diverged_trial_ends_with_the_worst_score(tmp_path: Path) -> None:
 
 def test_a_failed_trial_keeps_its_error_and_has_no_score(tmp_path: Path) -> None:
     driver = make_driver(tmp_path, 3)
-    number, _ = driver.deal()
+    number = driver.deal().number
     driver.record(number, result(1, 0.9))
     driver.fail(number, "Traceback ...\nRuntimeError: boom")
     trial = driver.state.trials[number]
