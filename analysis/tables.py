@@ -34,7 +34,7 @@ def make_tables(results: Results) -> list[Table]:
     """Make the tables whose arms the sweep has; those of a sweep that ran no trial are empty of scores, not absent."""
     manifest, summary = results.manifest, summarise(results)
     reference, tables = manifest["reference"], []
-    mark = " [STAND-IN DATA]" if manifest["data"]["stand_in"] else ""
+    mark = " [STAND-IN DATA]" * manifest["data"]["stand_in"] + " [UNTRAINED ENCODER]" * bool(untrained_arms(manifest))
     if {BASELINE, reference} <= set(summary.index):
         frame = compared(summary.loc[[BASELINE, reference]], BASELINE)
         title = "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + mark
@@ -88,6 +88,12 @@ def compared(summary: pd.DataFrame, against: str) -> pd.DataFrame:
     return frame
 
 
+def untrained_arms(manifest: dict[str, Any]) -> list[str]:
+    """Return the arms whose features come from an encoder with random weights."""
+    wanted = {"feature": "encodec", "encodec_weights": "untrained"}
+    return [arm["name"] for arm in manifest["arms"] if wanted.items() <= arm["fixed"].items()]
+
+
 def caption(results: Results) -> str:
     """Say what the figures are and what they are not."""
     manifest, split = results.manifest, results.manifest["split"]
@@ -105,6 +111,12 @@ def caption(results: Results) -> str:
     ]
     if split["left_out"]:
         parts.insert(3, f"{split['left_out']} clips are left out: their source recording has takes on another side.")
+    if untrained_arms(manifest):
+        parts.insert(
+            0,
+            f"UNTRAINED ENCODER: {', '.join(untrained_arms(manifest))}: EnCodec with random weights, a control "
+            "that says nothing about EnCodec itself.",
+        )
     if manifest["data"]["stand_in"]:
         parts.insert(0, "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50.")
     if split["test"] is None:

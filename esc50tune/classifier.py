@@ -44,7 +44,7 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
     """
     feature, model = sketch(config, num_classes)
     try:
-        clip = feature(torch.zeros(1, 1, round(config.sample_rate * config.clip_seconds)))
+        clip = feature(feature.example(config))
         model.eval()(torch.empty(clip.shape, device="meta"))
     except RuntimeError as error:
         raise UserError(

@@ -87,8 +87,12 @@ class TrialConfig(TrainingKnobs, *(method.Knobs for method in METHODS)):
         if self.convnext_stem_kernel < self.convnext_stem_stride:
             kernel, stride = self.convnext_stem_kernel, self.convnext_stem_stride
             raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
-        for method in REGULARIZERS:
+        for method in (FEATURES[self.feature], *REGULARIZERS):
             method.check(self)
+        if not FEATURES[self.feature].from_waves:
+            for knob_name in (name for method in REGULARIZERS for name in method.wave_knobs if getattr(self, name)):
+                what = f"{knob_name} ({getattr(self, knob_name):g})"
+                raise ValueError(f"{what} changes waveforms, which feature '{self.feature}' has left behind")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -39,4 +40,5 @@ def average_views(logits: Tensor, size: int) -> Tensor:
     """Average each clip's probabilities over its views: logits [B * V, K] to log-probabilities [B, K]."""
     if len(logits) == size:
         return logits
-    return logits.softmax(-1).unflatten(0, (size, -1)).mean(1).log()
+    views = logits.log_softmax(-1).unflatten(0, (size, -1))  # the mean of softmaxes itself may round to 0
+    return views.logsumexp(1) - math.log(views.shape[1])

@@ -39,7 +39,7 @@ def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.Arg
     )
     study.add_argument("--arms", default=",".join(default_arms), help="names, comma-separated (default: %(default)s)")
     study.add_argument("--num-samples", type=at_least(1), default=40, help="trials in all, dealt equally (default 40)")
-    study.add_argument("--feature", help="raw or logmel, for every arm alike (default: the preset's)")
+    study.add_argument("--feature", help="raw, logmel or encodec, for every arm alike (default: the preset's)")
     study.add_argument("--preset", help="small (default without a GPU), full (default with one), seed")
     study.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix a knob in every arm")
     study.add_argument("--test-fold", type=at_least(0), default=None, help="fold that no search sees (default 5)")

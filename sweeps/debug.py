@@ -11,11 +11,11 @@ from rich.console import Console
 
 from analysis.load import Results, load_results
 from esc50tune.config import TrialConfig
-from esc50tune.data.cache import open_cache
 from esc50tune.data.clips import SearchData, open_search_data
 from esc50tune.data.dataset import read_dataset
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError, nearest
+from esc50tune.inputs import open_clips
 from esc50tune.trial import EpochResult, train_trial
 from sweeps.console import say
 from sweeps.plan import make_plan, print_plan
@@ -55,7 +55,7 @@ def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, i
         )
     folds = results.manifest["split"]
     split = Split(tuple(folds["train"]), folds["val"], folds["test"])
-    data = open_search_data(open_cache(dataset, config.sample_rate, config.clip_seconds), split)
+    data = open_search_data(open_clips(dataset, config, split), split)
     return config, data, results.manifest["resources"]["share"]["cpus"]
 
 

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
-from esc50tune.data.cache import ClipCache, open_cache
+from esc50tune.data.cache import ClipCache
 from esc50tune.data.clips import SearchData, open_search_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.data.locate import STAND_IN_BANNER, find_dataset, usual_seconds
 from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
+from esc50tune.inputs import open_clips
 from sweeps.arms import REFERENCE, Arm, make_arms, trial_seed
 from sweeps.console import say
 from sweeps.ladder import FACTOR, GRACE
@@ -150,7 +151,7 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
     if not args.debug:  # there, a breakpoint in the model should stop at the first real batch
         for arm in arms:
             check_clip_length(arm.config({}, 0), len(dataset.classes))
-    caches = {arm.name: open_cache(dataset, arm.fixed["sample_rate"], arm.fixed["clip_seconds"]) for arm in arms}
+    caches = {arm.name: open_clips(dataset, arm.config({}, 0), split) for arm in arms}
     data = open_search_data(caches[arms[0].name], split)
     plan = Plan(
         folder=folder,

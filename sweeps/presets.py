@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from esc50tune.data import latents
 from esc50tune.errors import UserError, nearest
 
 
@@ -28,8 +29,9 @@ class Preset:
 
     def for_feature(self, feature: str | None) -> dict[str, Any]:
         """Return its knob values when `feature` is used; None for its own."""
-        raw = (feature or self.knobs["feature"]) == "raw"
-        return self.knobs | (self.for_raw if raw else self.for_frames)
+        feature = feature or self.knobs["feature"]
+        rate = {"sample_rate": latents.RATE} if feature == "encodec" else {}
+        return self.knobs | (self.for_raw if feature == "raw" else self.for_frames) | rate
 
 
 def front(kernel: int, stride: int, downsample: int) -> dict[str, int]:

@@ -40,9 +40,11 @@ class ClipSet:
         return tuple(self._arrays)
 
     def waves(self, indices: Sequence[int]) -> Tensor:
-        """Return the waveforms [B, 1, T] of the clips `indices`, floats in -1..1, on the CPU."""
-        rows = [self._arrays[fold][row] for fold, row in (self._places[i] for i in indices)]
-        return torch.from_numpy(np.stack(rows)[:, None, :]).float().div_(32_768.0)
+        """Return the clips `indices` on the CPU: waveforms [B, 1, T] in -1..1, or features made beforehand."""
+        rows = np.stack([self._arrays[fold][row] for fold, row in (self._places[i] for i in indices)])
+        if rows.dtype == np.int16:
+            return torch.from_numpy(rows[:, None, :]).float().div_(32_768.0)
+        return torch.from_numpy(rows)
 
 
 @dataclass(frozen=True)

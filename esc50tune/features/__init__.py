@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from esc50tune.features.base import Feature
+from esc50tune.features.encodec import Encodec
 from esc50tune.features.logmel import LogMel
 from esc50tune.features.raw import Raw
 
-# Each has `Knobs`, is made from a config, has `channels` and `fit(batches)`, and turns [B, 1, T] into [B, C, T'].
-FEATURES = {
+FEATURES: dict[str, type[Feature]] = {
     "raw": Raw,
     "logmel": LogMel,
+    "encodec": Encodec,
 }

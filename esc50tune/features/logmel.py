@@ -10,13 +10,15 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
+from esc50tune.features.base import Feature
+from esc50tune.features.statistics import channel_statistics
 from esc50tune.knobs import knob
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
 
 
-class LogMel(nn.Module):
+class LogMel(Feature):
     """Waveforms [B, 1, T] to log-mel [B, bands, frames], each band with mean 0 and deviation 1 over the training clips.
 
     The window is the power of two that holds four hops.
@@ -44,15 +46,9 @@ class LogMel(nn.Module):
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Take mean and deviation of each band over `batches` of training waveforms [B, 1, T]."""
-        count, total, squares = 0, 0.0, 0.0
-        for waves in batches:
-            level = self.level(waves).double()
-            count += level.shape[0] * level.shape[2]
-            total, squares = total + level.sum((0, 2)), squares + level.square().sum((0, 2))
-        mean = total / count
-        deviation = (squares / count - mean.square()).clamp_min(1e-6).sqrt()
-        self.mean.copy_(mean[:, None])
-        self.deviation.copy_(deviation[:, None])
+        mean, deviation = channel_statistics(self.level(waves) for waves in batches)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation.clamp_min(1e-3))  # a band of digital silence has none
 
     def level(self, waves: Tensor) -> Tensor:
         """Return the level of each band and frame, in dB, not below -100; in single precision even under autocast."""

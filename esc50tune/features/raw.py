@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
+
+from esc50tune.features.base import Feature
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
 
 
-class Raw(nn.Module):
+class Raw(Feature):
     """Passes waveforms [B, 1, T] on as they are, unscaled, as the original study does."""
 
     class Knobs(BaseModel):
@@ -22,9 +23,6 @@ class Raw(nn.Module):
 
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
-
-    def fit(self, batches: Iterable[Tensor]) -> None:
-        """Learn nothing from the training clips."""
 
     def forward(self, waves: Tensor) -> Tensor:
         return waves

@@ -19,11 +19,13 @@ class Regularizer:
         name: its name, also that of its arm in a sweep.
         Knobs: its knobs. Off, it changes no bit of a run.
         on: the knob values that its arm in a sweep starts from.
+        wave_knobs: those of its knobs that change waveforms in a way that cannot be done to features made beforehand.
     """
 
     name: ClassVar[str]
     Knobs: ClassVar[type[BaseModel]]
     on: ClassVar[dict[str, float]]
+    wave_knobs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: TrialConfig) -> None:
         self.config = config
@@ -42,7 +44,8 @@ class Regularizer:
         return None
 
     def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Change a training batch: waves [B, 1, T] in -1..1, targets [B, K] as probabilities."""
+        """Change a training batch: waves [B, 1, T] in -1..1, or features made beforehand, [B, C, T]; targets
+        [B, K] as probabilities."""
         return waves, targets
 
     def on_features(self, x: Tensor, rng: np.random.Generator) -> Tensor:

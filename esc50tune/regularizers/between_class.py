@@ -25,6 +25,7 @@ class BetweenClass(Regularizer):
 
     name = "between-class"
     on = {"between_class": 1.0}
+    wave_knobs = ("between_class",)
 
     class Knobs(BaseModel):
         between_class: float = knob(

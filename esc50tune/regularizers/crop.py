@@ -46,16 +46,18 @@ class Crop(Regularizer):
                 f"crop_seconds ({config.crop_seconds:g}) is longer than clip_seconds ({config.clip_seconds:g})"
             )
 
-    @property
-    def length(self) -> int:
-        return round(self.config.crop_seconds * self.config.sample_rate)
+    def length(self, waves: Tensor) -> int:
+        """Return a crop's samples, or frames of features made beforehand."""
+        return max(1, round(waves.shape[-1] * self.config.crop_seconds / self.config.clip_seconds))
 
     def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        room = waves.shape[-1] - self.length
-        start = torch.from_numpy(rng.integers(0, room, len(waves), endpoint=True)).to(waves.device)
-        return waves.gather(-1, start[:, None, None] + torch.arange(self.length, device=waves.device)), targets
+        length = self.length(waves)
+        start = rng.integers(0, waves.shape[-1] - length, len(waves), endpoint=True)
+        index = torch.from_numpy(start).to(waves.device)[:, None, None] + torch.arange(length, device=waves.device)
+        return waves.gather(-1, index.expand(-1, waves.shape[1], -1)), targets
 
     def on_eval(self, waves: Tensor) -> Tensor:
-        starts = np.rint(np.linspace(0, waves.shape[-1] - self.length, self.config.crop_views)).astype(int)
-        views = torch.stack([waves[..., start : start + self.length] for start in starts], dim=1)
+        length = self.length(waves)
+        starts = np.rint(np.linspace(0, waves.shape[-1] - length, self.config.crop_views)).astype(int)
+        views = torch.stack([waves[..., start : start + length] for start in starts], dim=1)
         return views.flatten(0, 1)

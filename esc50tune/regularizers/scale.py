@@ -21,6 +21,7 @@ class Scale(Regularizer):
 
     name = "scale"
     on = {"scale": 1.25}
+    wave_knobs = ("scale",)
 
     class Knobs(BaseModel):
         scale: float = knob(

@@ -16,6 +16,7 @@ class Shift(Regularizer):
 
     name = "shift"
     on = {"shift": 1.0, "gain_db": 6.0, "polarity": 0.5}
+    wave_knobs = ("gain_db", "polarity")
 
     class Knobs(BaseModel):
         shift: float = knob(
@@ -46,7 +47,7 @@ class Shift(Regularizer):
 
 
 def cyclic_shift(waves: Tensor, offset: Tensor) -> Tensor:
-    """Shift each clip of `waves` [B, 1, T] to the right by `offset` [B] samples; what leaves returns at the left."""
+    """Shift each clip of `waves` [B, C, T] to the right by `offset` [B] samples; what leaves returns at the left."""
     length = waves.shape[-1]
     index = (torch.arange(length, device=waves.device) - offset[:, None]) % length
-    return waves.gather(-1, index[:, None, :])
+    return waves.gather(-1, index[:, None, :].expand(-1, waves.shape[1], -1))

@@ -24,9 +24,9 @@ MANIFEST = {
     "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80, "left_out": 0},
     "preset": {"name": "small", "says": "reduced"},
     "arms": [
-        {"name": "baseline", "parameters": 1_000, "epochs": 2},
-        {"name": "convnext", "parameters": 2_000, "epochs": 2},
-        {"name": "mixup", "parameters": 2_000, "epochs": 2},
+        {"name": "baseline", "parameters": 1_000, "epochs": 2, "fixed": {"feature": "logmel"}},
+        {"name": "convnext", "parameters": 2_000, "epochs": 2, "fixed": {"feature": "logmel"}},
+        {"name": "mixup", "parameters": 2_000, "epochs": 2, "fixed": {"feature": "logmel"}},
     ],
     "reference": "convnext",
     "trials": 6,
@@ -126,6 +126,16 @@ def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
         console.print(as_terminal(table))
         assert "STAND-IN" in console.file.getvalue()
         assert all("stand-in" in row["data"] for row in csv.DictReader(io.StringIO(as_csv(table, results))))
+
+
+def test_untrained_weights_are_named_in_every_form(tmp_path: Path) -> None:
+    untrained = {"feature": "encodec", "encodec_weights": "untrained"}
+    arms = [
+        arm | {"fixed": untrained if arm["name"] == "mixup" else {"feature": "encodec"}} for arm in MANIFEST["arms"]
+    ]
+    for table in make_tables(load_results(write_results(tmp_path / "made", arms=arms))):
+        assert "[UNTRAINED ENCODER]" in table.title
+        assert "UNTRAINED ENCODER: mixup: EnCodec with random weights" in table.caption
 
 
 def test_the_terminal_table_fits_80_columns_uncut(tmp_path: Path) -> None:

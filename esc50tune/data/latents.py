@@ -1,0 +1,179 @@
+"""EnCodec's view of the clips, computed once: the encoder's output before quantisation, and the codes.
+
+EnCodec: Défossez et al. 2022, arXiv 2210.13438. The package `encodec` 0.1.1 is CC BY-NC 4.0 and is imported only here,
+only when its features are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import urllib.error
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from rich.progress import Progress
+from scipy.cluster.vq import kmeans2
+from torch import Tensor
+
+from esc50tune.data.cache import INDEX, ClipCache, cache_root
+from esc50tune.errors import UserError
+from esc50tune.seeds import derive_seed
+
+RATE = 24_000  # Hz; the model takes no other
+HOP = 320  # samples a frame: 75 frames a second
+FILE = "encodec_24khz-d7cc33bc.th"  # the published weights; the package downloads and checks them
+BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # kbit/s: 2, 4, 8, 16, 32 codebooks
+KMEANS_FRAMES = 20_000  # of the training folds, for the codebooks of the untrained encoder
+UNTRAINED_SEED = 0  # one fixed random encoder, so that it is the same control in every trial
+
+
+@dataclass(frozen=True)
+class LatentCache(ClipCache):
+    """Encoded clips. `fold(n)` is the encoder's output, float32 [clips, 128, frames]; `codes(n)` its codes."""
+
+    def codes(self, number: int) -> np.ndarray:
+        """Open the codes of one fold, int16 [clips, codebooks, frames], read-only and memory-mapped."""
+        return np.load(self.folder / f"codes-{number}.npy", mmap_mode="r")
+
+
+def open_latents(waves: ClipCache, weights: str, bandwidth: float, train: tuple[int, ...]) -> LatentCache:
+    """Return the encoded clips of `waves` (24 kHz); encode them first where that was not done yet.
+
+    An interrupted run goes on with the fold it was at; of several processes one encodes and the others wait.
+
+    Args:
+        waves: decoded clips at 24 kHz.
+        weights: 'pretrained', 'untrained', or the path of a state dict of EnCodec's 24 kHz model.
+        bandwidth: kbit/s; it sets how many codebooks the codes have.
+        train: training folds; the codebooks of the untrained encoder are fitted on them alone.
+
+    Raises:
+        UserError: the weights cannot be had, or are no EnCodec weights.
+    """
+    fitted = f"-folds{''.join(map(str, train))}" if weights == "untrained" else ""
+    key = f"{waves.folder.name}-encodec-{fingerprint(weights)}-{bandwidth:g}kbps{fitted}"
+    folder = cache_root() / "latents" / key
+    if not (folder / INDEX).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / INDEX).is_file():
+                encode_all(waves, weights, bandwidth, train, folder)
+    return LatentCache.at(folder)
+
+
+def fingerprint(weights: str) -> str:
+    """Name the weights: two files are the same weights if their content is."""
+    if weights in ("pretrained", "untrained"):
+        return weights
+    return hashlib.sha256(weights_file(weights).read_bytes()).hexdigest()[:16]
+
+
+def weights_file(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    path = path / FILE if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"--encodec-weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
+    return path
+
+
+def load_encodec(weights: str) -> Any:
+    """Return EnCodec's 24 kHz model with the weights asked for, never with others.
+
+    Raises:
+        UserError: they cannot be downloaded or read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its weight norm is torch's old one
+        from encodec import EncodecModel
+
+        if weights == "pretrained":
+            try:
+                return EncodecModel.encodec_model_24khz(pretrained=True)
+            except (urllib.error.URLError, OSError, RuntimeError) as error:
+                place = Path(torch.hub.get_dir()) / "checkpoints"
+                raise UserError(
+                    f"EnCodec's weights could not be downloaded ({error}); put the file '{FILE}' into '{place}', or "
+                    "name it by --encodec-weights PATH"
+                ) from None
+        with torch.random.fork_rng([]):
+            torch.manual_seed(derive_seed(UNTRAINED_SEED, "untrained encoder"))
+            model = EncodecModel.encodec_model_24khz(pretrained=False)
+    if weights != "untrained":
+        load_weights(model, weights_file(weights))
+    return model
+
+
+def load_weights(model: Any, path: Path) -> None:
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError):
+        raise UserError(f"'{path}' does not hold the weights of EnCodec's 24 kHz model, as '{FILE}' does") from None
+
+
+@torch.no_grad()
+def encode_all(waves: ClipCache, weights: str, bandwidth: float, train: tuple[int, ...], folder: Path) -> None:
+    """Encode every fold, then fit codebooks if they are to be fitted, then write the codes; the index comes last."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_encodec(weights).to(device)
+    total = sum(len(rows) for rows in waves.labels.values())
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"encoding {total} clips by EnCodec", total=total)
+        for fold, rows in waves.labels.items():
+            if not (folder / f"fold-{fold}.npy").is_file():
+                clips = waves.fold(fold)
+                encoded = []
+                for clip in clips:  # one by one: on a CPU batches are slower, clip for clip
+                    wave = torch.from_numpy(clip.astype(np.float32) / 32_768.0)[None, None].to(device)
+                    encoded.append(model.encoder(wave)[0].cpu().numpy())
+                    progress.advance(task)
+                save(folder / f"fold-{fold}.npy", np.stack(encoded))
+            else:
+                progress.advance(task, len(rows))
+    latents = {fold: np.load(folder / f"fold-{fold}.npy", mmap_mode="r") for fold in waves.labels}
+    if weights == "untrained":
+        codebooks = model.quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, bandwidth)
+        fit_codebooks(model, np.concatenate([latents[fold] for fold in train]), codebooks)
+    for fold, encoded in latents.items():
+        codes = [quantize(model, torch.from_numpy(np.array(clip)), bandwidth, device) for clip in encoded]
+        save(folder / f"codes-{fold}.npy", np.stack(codes))
+    index = {"classes": waves.classes, "labels": waves.labels, "sources": waves.sources, "facts": waves.facts}
+    temporary = folder / f".{INDEX}"
+    temporary.write_text(json.dumps(index))
+    temporary.replace(folder / INDEX)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    np.save(temporary, array)
+    temporary.replace(path)
+
+
+def quantize(model: Any, latent: Tensor, bandwidth: float, device: torch.device) -> np.ndarray:
+    """Return the codes [codebooks, frames] of one clip's latents [128, frames]."""
+    codes = model.quantizer.encode(latent[None].to(device), model.frame_rate, bandwidth)  # [codebooks, 1, frames]
+    return codes[:, 0].cpu().numpy().astype(np.int16)
+
+
+def fit_codebooks(model: Any, latents: np.ndarray, codebooks: int) -> None:
+    """Fit residual k-means codebooks on training latents [clips, 128, frames], as the trained quantizer has them."""
+    rng = np.random.default_rng(derive_seed(UNTRAINED_SEED, "codebooks"))
+    frames = latents.transpose(0, 2, 1).reshape(-1, latents.shape[1])
+    residual = frames[rng.permutation(len(frames))[:KMEANS_FRAMES]].astype(np.float32)
+    for layer in model.quantizer.vq.layers[:codebooks]:
+        book = layer._codebook
+        size = book.embed.shape[0]
+        start = residual[rng.choice(len(residual), size, replace=len(residual) < size)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its last centre
+            centres, nearest = kmeans2(residual, start, iter=10, minit="matrix")
+        book.embed.copy_(torch.from_numpy(centres))
+        book.inited.fill_(1)
+        residual = residual - centres[nearest]

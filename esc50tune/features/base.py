@@ -1,0 +1,47 @@
+"""What a feature is: something that turns clips into what a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from esc50tune.data.cache import ClipCache
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
+
+
+class Feature(nn.Module):
+    """Turns a batch of clips into `[B, channels, T']`; a module, so that its statistics travel with the weights.
+
+    Attributes:
+        Knobs: its knobs.
+        from_waves: True if it is computed from waveforms [B, 1, T] in each step, so that they can be augmented; False
+            if its clips were computed beforehand.
+        channels: of what it gives.
+    """
+
+    Knobs: ClassVar[type[BaseModel]]
+    from_waves: ClassVar[bool] = True
+    channels: int
+
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
+
+    @classmethod
+    def prepare(cls, config: TrialConfig, waves: ClipCache, train: tuple[int, ...]) -> ClipCache:
+        """Return the clips that its batches are made of; compute them first where that is to be done beforehand."""
+        return waves
+
+    @classmethod
+    def example(cls, config: TrialConfig) -> Tensor:
+        """Return a batch of one silent clip as its batches are, `[1, C, T]`."""
+        return torch.zeros(1, 1, round(config.sample_rate * config.clip_seconds))
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Learn statistics from the training clips."""
