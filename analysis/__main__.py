@@ -22,10 +22,6 @@ def write_tables(folder: Path, console: Console) -> None:
     """
     results = load_results(folder)
     tables = make_tables(results)
-    if not tables:
-        console.print(
-            "no table: the sweep has neither baseline and ConvNeXt nor ConvNeXt and a regularizer", highlight=False
-        )
     try:
         (folder / "tables").mkdir(exist_ok=True)
         for table in tables:
@@ -35,8 +31,7 @@ def write_tables(folder: Path, console: Console) -> None:
                 temporary = path.with_name(f".{path.name}")
                 temporary.write_text(text)
                 temporary.replace(path)
-        if tables:
-            console.print(tables[0].caption, markup=False, highlight=False)
+        console.print(tables[0].caption, markup=False, highlight=False)
     except OSError as error:
         raise UserError(f"cannot write into '{folder / 'tables'}': {error.strerror}") from None
 

@@ -12,6 +12,7 @@ import pandas as pd
 from esc50tune.errors import UserError
 
 FORMAT = 1  # the newest format that this reader understands
+KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")  # what the tables cannot do without
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,15 @@ class Results:
     def trials(self) -> pd.DataFrame:
         """One row a trial: what it was, how far it came, and its score if it ran its full schedule.
 
-        Columns: trial, arm, default (it is the arm's default setting), reason, epochs, seconds, train_acc, val_acc and
-        val_loss of its last epoch, and score: `val_acc` if it finished, else missing.
+        Columns: trial, arm, default (it is the arm's first trial, its default setting), reason, epochs, seconds,
+        train_acc, val_acc and val_loss of its last epoch, and score: `val_acc` if it finished, else missing.
         """
         rows: dict[int, dict[str, Any]] = {}
         for event in self.events:
             if event["event"] == "deal":
+                first = all(row["arm"] != event["arm"] for row in rows.values())
                 empty = {"reason": "unfinished", "epochs": 0, "seconds": 0.0}
-                rows[event["trial"]] = {"arm": event["arm"], "default": not event["sampled"]} | empty
+                rows[event["trial"]] = {"arm": event["arm"], "default": first} | empty
             elif event["event"] == "epoch":
                 row = rows[event["trial"]]
                 row |= {name: event[name] for name in ("train_acc", "val_acc", "val_loss")}
@@ -55,14 +57,16 @@ def load_results(folder: Path) -> Results:
     if not path.is_file():
         raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it")
     try:
-        manifest = json.loads(path.read_text())
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"'{path}' is damaged: it is no manifest") from None
-    if version > FORMAT:
-        raise UserError(
-            f"'{folder}' has format {version}, this program reads up to {FORMAT}; use a newer version of it"
-        )
+        manifest = json.loads(path.read_bytes())
+    except ValueError:  # no JSON, or no UTF-8
+        raise UserError(f"'{path}' is damaged: it is no JSON") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        newer = f"'{folder}' has format {version}, this program reads up to {FORMAT}"
+        raise UserError(f"{newer}; use a newer version of it")
+    missing = ["format"] if version != FORMAT else [key for key in KEYS if key not in manifest]
+    if missing:
+        raise UserError(f"'{path}' is damaged: it has no {missing[0]}")
     return Results(manifest, read_events(folder / "events.jsonl"))
 
 
@@ -72,11 +76,11 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: another line is damaged.
     """
-    lines = path.read_text().split("\n") if path.is_file() else [""]
+    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     events = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             events.append(json.loads(line))
-        except ValueError:
+        except ValueError:  # no JSON, or no UTF-8
             raise UserError(f"'{path}', line {number} is damaged") from None
     return events

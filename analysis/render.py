@@ -68,5 +68,7 @@ def as_csv(table: Table, results: Results) -> str:
     """Return the table as CSV; what the figures come from stands in every row."""
     frame = table.frame.reset_index()
     frame["data"] = results.manifest["data"]["title"]
-    frame["selected on"] = f"validation fold {results.manifest['split']['val']}, best of a search: optimistic"
+    split = results.manifest["split"]
+    kept = f"test fold {split['test']} untouched" if split["test"] is not None else "NO TEST FOLD"
+    frame["selected on"] = f"validation fold {split['val']}, best of a search: optimistic; {kept}"
     return frame.to_csv(index=False)

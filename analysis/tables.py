@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.caption import caption, untrained_arms
 from analysis.load import Results
 
 BASELINE = "baseline"
@@ -31,7 +32,10 @@ class Table:
 
 
 def make_tables(results: Results) -> list[Table]:
-    """Make the tables whose arms the sweep has; those of a sweep that ran no trial are empty of scores, not absent."""
+    """Make the tables whose arms the sweep has, or one of its arms side by side where it has neither's.
+
+    Those of a sweep that ran no trial are empty of scores, not absent.
+    """
     manifest, summary = results.manifest, summarise(results)
     reference, tables = manifest["reference"], []
     mark = " [STAND-IN DATA]" * manifest["data"]["stand_in"] + " [UNTRAINED ENCODER]" * bool(untrained_arms(manifest))
@@ -44,6 +48,9 @@ def make_tables(results: Results) -> list[Table]:
         frame = compared(summary.loc[[reference, *others]], reference)
         title = "Regularization ablation: each arm against the plain ConvNeXt" + mark
         tables.append(Table("regularization-ablation", title, caption(results), frame))
+    if not tables:
+        frame = summary.assign(difference=np.nan)
+        tables.append(Table("arms", "The sweep's arms, without one to compare with" + mark, caption(results), frame))
     return tables
 
 
@@ -86,44 +93,3 @@ def compared(summary: pd.DataFrame, against: str) -> pd.DataFrame:
     difference[against] = np.nan
     frame.insert(1, "difference", difference)
     return frame
-
-
-def untrained_arms(manifest: dict[str, Any]) -> list[str]:
-    """Return the arms whose features come from an encoder with random weights."""
-    wanted = {"feature": "encodec", "encodec_weights": "untrained"}
-    return [arm["name"] for arm in manifest["arms"] if wanted.items() <= arm["fixed"].items()]
-
-
-def caption(results: Results) -> str:
-    """Say what the figures are and what they are not."""
-    manifest, split = results.manifest, results.manifest["split"]
-    clips = split["val_clips"]
-    error = 100.0 * np.sqrt(0.25 / clips)
-    parts = [
-        f"Data: {manifest['data']['title']}.",
-        f"Preset {manifest['preset']['name']}: {manifest['preset']['says']}.",
-        f"Accuracy in % on the validation fold {split['val']} ({clips} clips), trained on folds "
-        f"{', '.join(map(str, split['train']))} ({split['train_clips']} clips); a trial's score is that of its full "
-        "schedule's last epoch. Training accuracy is that of clips as they were trained on, shifted and mixed.",
-        "These are search results: the best of several trials is chosen on the very clips it is scored on, which "
-        f"makes it optimistic; on {clips} clips one score has a standard error of up to {error:.1f} points, so a "
-        "difference of a few points may be noise.",
-    ]
-    if split["left_out"]:
-        parts.insert(3, f"{split['left_out']} clips are left out: their source recording has takes on another side.")
-    if untrained_arms(manifest):
-        parts.insert(
-            0,
-            f"UNTRAINED ENCODER: {', '.join(untrained_arms(manifest))}: EnCodec with random weights, a control "
-            "that says nothing about EnCodec itself.",
-        )
-    if manifest["data"]["stand_in"]:
-        parts.insert(0, "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50.")
-    if split["test"] is None:
-        parts.append("NO TEST FOLD: this preset selects on the fold that it reports, as the original study did.")
-    missing = manifest["trials"] - int(
-        results.trials["reason"].isin(["finished", "stopped", "diverged", "error"]).sum()
-    )
-    if missing:
-        parts.append(f"INCOMPLETE: {missing} of {manifest['trials']} trials have not ended.")
-    return " ".join(parts)

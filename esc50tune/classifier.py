@@ -9,6 +9,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.models import MODELS
+from esc50tune.regularizers import active
 
 
 class Classifier(nn.Module):
@@ -44,7 +45,10 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
     """
     feature, model = sketch(config, num_classes)
     try:
-        clip = feature(feature.example(config))
+        clip = feature.example(config)
+        for method in active(config):
+            clip = method.on_eval(clip)
+        clip = feature(clip)
         model.eval()(torch.empty(clip.shape, device="meta"))
     except RuntimeError as error:
         raise UserError(

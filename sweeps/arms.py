@@ -74,6 +74,12 @@ def make_arms(names: Iterable[str], preset: dict[str, Any], settings: dict[str, 
     return arms
 
 
+def without_effect(arms: list[Arm]) -> list[str]:
+    """Name the arms whose method every arm has on already, by the preset or --set, so that they compare nothing."""
+    plain = next((arm.fixed for arm in arms if arm.name == REFERENCE), None)
+    return [arm.name for arm in arms if arm.name != REFERENCE and arm.fixed == plain]
+
+
 def make_arm(name: str, on: dict[str, Any], preset: dict[str, Any], settings: dict[str, Any]) -> Arm:
     config = TrialConfig.from_flat({**preset, **on, **settings})
     for knob in on:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -22,10 +23,9 @@ def at_least(least: int) -> Callable[[str], int]:
     """Return a reader of whole numbers that are not below `least`."""
 
     def read(text: str) -> int:
-        number = int(text) if text.lstrip("-").isdecimal() else least - 1
-        if number < least:
+        if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least {least}")
-        return number
+        return int(text)
 
     return read
 
@@ -33,11 +33,12 @@ def at_least(least: int) -> Callable[[str], int]:
 def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.ArgumentParser:
     """Return the parser of a sweep script."""
     parser = OneSentenceParser(description=description, allow_abbrev=False)
+    parser.set_defaults(default_arms=default_arms)
     study = parser.add_argument_group("the study")
     study.add_argument(
         "--data", default="auto", help="folder in ESC-50's layout; auto: $ESC50_ROOT, data/ESC-50, stand-in"
     )
-    study.add_argument("--arms", default=",".join(default_arms), help="names, comma-separated (default: %(default)s)")
+    study.add_argument("--arms", help=f"names, comma-separated (default: {','.join(default_arms)})")
     study.add_argument("--num-samples", type=at_least(1), default=40, help="trials in all, dealt equally (default 40)")
     study.add_argument("--feature", help="raw, logmel or encodec, for every arm alike (default: the preset's)")
     study.add_argument("--preset", help="small (default without a GPU), full (default with one), seed")
@@ -77,6 +78,7 @@ def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> No
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:

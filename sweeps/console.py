@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
-from rich.console import Console
+import rich.console
+
+
+class Console(rich.console.Console):
+    """A console that falls silent when nobody reads it any more (`... | head`): the sweep and its tables go on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
@@ -22,3 +32,8 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def percent(share: float) -> str:
+    """Return a share as percent with one decimal, rounded as the tables round it."""
+    return f"{round(100.0 * share, 2):.1f} %"

@@ -7,17 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from analysis.load import Results, load_results
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import SearchData, open_search_data
 from esc50tune.data.dataset import read_dataset
 from esc50tune.data.split import Split
-from esc50tune.errors import UserError, nearest
+from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from esc50tune.trial import EpochResult, train_trial
-from sweeps.console import say
+from sweeps.console import Console, percent, say
 from sweeps.plan import make_plan, print_plan
 from sweeps.resources import this_machine
 
@@ -35,9 +34,9 @@ def debug(args: argparse.Namespace, script: str) -> None:
 
 
 def default_of_arm(args: argparse.Namespace, script: str) -> tuple[TrialConfig, SearchData, int]:
-    args.arms = args.arm or args.arms.split(",")[0]
+    args.arms = args.arm or (args.arms or args.default_arms[0]).split(",")[0]
     args.num_samples = 1
-    plan, console = make_plan(args, this_machine(), script), Console()
+    plan, console = make_plan(args, [this_machine()], script), Console()
     print_plan(plan, console)
     say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
     return plan.config(plan.arms[0]), plan.data(plan.arms[0]), plan.share.cpus
@@ -46,6 +45,8 @@ def default_of_arm(args: argparse.Namespace, script: str) -> tuple[TrialConfig, 
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
     if args.name is None:
         raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
+    if args.set or args.arm or args.arms or args.feature or args.preset or args.data != "auto":
+        raise UserError("--trial runs a trial as it was: leave out --set, --arm, --arms, --feature, --preset, --data")
     results = load_results(Path(args.results) / args.name)
     config = dealt_config(results, args.trial)
     dataset = read_dataset(Path(results.manifest["data"]["root"]))
@@ -62,9 +63,7 @@ def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, i
 def dealt_config(results: Results, number: int) -> TrialConfig:
     dealt = {event["trial"]: event["config"] for event in results.events if event["event"] == "deal"}
     if number not in dealt:
-        raise UserError(
-            f"sweep '{results.manifest['name']}' has no trial {number}{nearest(str(number), map(str, dealt))}"
-        )
+        raise UserError(f"sweep '{results.manifest['name']}' has no trial {number}; it dealt {len(dealt)}, from 0 on")
     return TrialConfig.from_flat(dealt[number])
 
 
@@ -74,7 +73,7 @@ def print_epochs(results: Iterable[EpochResult], epochs: int) -> None:
     for r in results:
         losses = ["-" if loss is None else f"{loss:.4f}" for loss in (r.train_loss, r.val_loss)]
         print(
-            f"{r.epoch:>5} {losses[0]:>11} {100 * r.train_acc:>8.1f} % {losses[1]:>9} {100 * r.val_acc:>6.1f} % "
+            f"{r.epoch:>5} {losses[0]:>11} {percent(r.train_acc):>10} {losses[1]:>9} {percent(r.val_acc):>8} "
             f"{r.lr:>9.2e} {r.seconds:>8.2f}" + ("  diverged" if r.diverged else ""),
             flush=True,
         )

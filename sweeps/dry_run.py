@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from esc50tune.trial import Trainer, default_device
 from sweeps.arms import Arm
-from sweeps.console import clock, say, shown
+from sweeps.console import Console, clock, say, shown
 from sweeps.plan import Plan, print_plan
 from sweeps.search import next_point
 
@@ -42,7 +41,7 @@ def timed_step(trainer: Trainer, size: int) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a trial of an arm takes at most: seconds, and bytes of GPU memory (0 on a CPU)."""
+    """What a full trial of an arm takes: about how many seconds, and bytes of GPU memory (0 on a CPU)."""
 
     seconds: float
     peak_bytes: int
@@ -77,10 +76,10 @@ def dry_run(plan: Plan, console: Console) -> None:
     for line in points(plan):
         say(console, f"  {line}")
     total = sum(cost.seconds for cost in costs.values()) * per_arm
-    most = clock(total / plan.share.slots)
+    about = clock(total / plan.share.slots)
     say(
         console,
-        f"time      at most {most}: all trials in full, {plan.share.slots} at a time, from one timed step an arm",
+        f"time      about {about}: all trials in full, {plan.share.slots} at a time, from one timed step an arm",
     )
     say(console, f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
     say(console, "nothing was started")

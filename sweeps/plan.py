@@ -6,12 +6,11 @@ import argparse
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
@@ -22,12 +21,12 @@ from esc50tune.data.locate import STAND_IN_BANNER, find_dataset, usual_seconds
 from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
-from sweeps.arms import REFERENCE, Arm, make_arms, trial_seed
-from sweeps.console import say
+from sweeps.arms import REFERENCE, Arm, make_arms, trial_seed, without_effect
+from sweeps.console import Console, say
 from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
-from sweeps.resources import Machine, Share, share_machine
+from sweeps.resources import Machine, Share, share_machines, total
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Plan:
         left_out: how many clips are used on no side because their source recording has takes on another.
         trials: how many will run: the same number for each arm.
         asked: how many were asked for.
+        dropped: default arms that would compare nothing, since every arm has their method on.
         settings: the knobs that the command line fixes in every arm.
         parameters: each arm's number of model parameters.
     """
@@ -51,6 +51,7 @@ class Plan:
     train_clips: int
     val_clips: int
     left_out: int
+    dropped: list[str]
     preset: Preset
     settings: dict[str, Any]
     arms: list[Arm]
@@ -60,7 +61,7 @@ class Plan:
     search: str
     scheduler: str
     seed: int
-    machine: Machine
+    machines: Sequence[Machine]
     share: Share
 
     @property
@@ -122,27 +123,26 @@ class Plan:
             "search": self.search,
             "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
             "seed": self.seed,
-            "resources": {"machine": asdict(self.machine), "share": asdict(self.share)},
+            "resources": {"machines": [asdict(machine) for machine in self.machines], "share": asdict(self.share)},
         }
 
 
-def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
-    """Check a command line against the data and the machine.
+def make_plan(args: argparse.Namespace, machines: Sequence[Machine], script: str) -> Plan:
+    """Check a command line against the data and the machines.
 
     Raises:
         UserError: anything about it is wrong; nothing was written but the cache of decoded clips.
     """
     folder = results_folder(args, script)
-    preset = find_preset(args.preset, machine.gpus > 0)
+    preset = find_preset(args.preset, total(machines).gpus > 0)
     settings = dict(parse_setting(text) for text in args.set)
     if args.feature is not None:
         settings["feature"] = args.feature
     if "seed" in settings:
         raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
-    share = share_machine(machine, args.gpus_per_trial, args.max_concurrent)
-    names = [name.strip() for name in args.arms.split(",")]
+    share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
     knobs = preset.for_feature(settings.get("feature"))
-    make_arms(names, knobs, settings)  # wrong knobs are told before any data is read
+    names, dropped = choose_arms(args, knobs, settings)  # wrong knobs are told before any data is read
     trials = equal_deal(args.num_samples, len(names))
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
@@ -161,6 +161,7 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         train_clips=len(data.train),
         val_clips=len(data.val),
         left_out=data.train.left_out + data.val.left_out,
+        dropped=dropped,
         preset=preset,
         settings=settings,
         arms=arms,
@@ -170,11 +171,25 @@ def make_plan(args: argparse.Namespace, machine: Machine, script: str) -> Plan:
         search=args.search,
         scheduler=args.scheduler,
         seed=args.seed,
-        machine=machine,
+        machines=machines,
         share=Share(share.cpus, share.gpus, min(share.slots, trials)),
     )
     check_disk(plan)
     return plan
+
+
+def choose_arms(
+    args: argparse.Namespace, knobs: dict[str, Any], settings: dict[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Return the names of the arms to run, and of those default arms that are not run because they compare nothing."""
+    names = list(args.default_arms) if args.arms is None else [name.strip() for name in args.arms.split(",")]
+    idle = without_effect(make_arms(names, knobs, settings))
+    if idle and args.arms is not None:
+        raise UserError(
+            f"arm '{idle[0]}' would be the same as '{REFERENCE}': the preset or --set switches it on in every arm; "
+            "leave out one of them"
+        )
+    return [name for name in names if name not in idle], idle
 
 
 def results_folder(args: argparse.Namespace, script: str) -> Path:
@@ -230,6 +245,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     split, facts, per_arm = plan.split, plan.facts, plan.trials // len(plan.arms)
     if plan.dataset.is_stand_in:
         say(console, STAND_IN_BANNER, style="bold yellow")
+    if plan.dropped:
+        say(console, f"not run: {', '.join(plan.dropped)}, which every arm has on here")
     if plan.trials < plan.asked:
         say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
     say(
@@ -246,4 +263,4 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",
     )
-    say(console, f"machine   {plan.machine}; {plan.share}")
+    say(console, f"machine   {total(plan.machines)}; {plan.share}")

@@ -84,6 +84,8 @@ PRESETS = {
                 "precision": "fp32",
                 "weight_decay": 0.01,
                 "label_smoothing": 0.1,
+                "dropout": 0.1,
+                "channel_dropout": 0.1,
                 "convnext_form": "seed",
                 "convnext_width": 64,
                 "convnext_depths": [3, 3, 3, 3],

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich import box
 from rich.live import Live
 from rich.table import Table
 
-from sweeps.console import clock, say
+from sweeps.console import Console, clock, percent, say
 from sweeps.events import Event
 from sweeps.state import SweepState, Trial
 
-STATES = {"running": None, "finished": "finished", "stopped": "stopped", "diverged": "diverged", "failed": "error"}
+# heading -> reason for which a trial ended
+STATES = {"run": None, "full": "finished", "stop": "stopped", "div.": "diverged", "fail": "error"}
 
 
 class Progress:
@@ -73,16 +74,16 @@ class Progress:
 
     def table(self) -> Table:
         trials = list(self.state.trials.values())
-        table = Table(caption=self.times(), title_justify="left", caption_justify="left")
-        table.add_column("arm")
-        for name in ("waiting", *STATES, "epochs", "best full run, val"):
-            table.add_column(name, justify="right")
+        table = Table(caption=self.times(), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("arm", no_wrap=True)
+        for name in ("wait", *STATES, "epochs", "best val"):
+            table.add_column(name, justify="right", no_wrap=True)
         per_arm = self.total // len(self.state.epochs)
         for arm in self.state.epochs:
             mine = [trial for trial in trials if trial.arm == arm]
             counts = [str(sum(t.reason == reason for t in mine) or "") for reason in STATES.values()]
             scores = [trial.score for trial in mine if trial.score is not None]
-            best = f"{100 * max(scores):.1f} %" if scores else ""
+            best = percent(max(scores)) if scores else ""
             table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
         return table
 
@@ -93,7 +94,7 @@ def outcome(trial: Trial) -> str:
     epochs = len(trial.epochs)
     if trial.reason == "diverged":
         return f"diverged in epoch {epochs}"
-    return f"{trial.reason} at epoch {epochs}, validation {100 * trial.epochs[-1]['val_acc']:.1f} %"
+    return f"{trial.reason} at epoch {epochs}, validation {percent(trial.epochs[-1]['val_acc'])}"
 
 
 def mean_seconds(trials: Sequence[Trial]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,32 +51,39 @@ class Share:
         return f"{self.slots} trial{'s' * (self.slots > 1)} at a time, {self.cpus} CPU{gpu} each"
 
 
-def share_machine(machine: Machine, gpus_per_trial: float | None, at_most: int | None) -> Share:
-    """Divide `machine` among trials: one CPU each without a GPU, else `gpus_per_trial` of one.
+def share_machines(machines: Sequence[Machine], gpus_per_trial: float | None, at_most: int | None) -> Share:
+    """Divide machines among trials: one CPU each without a GPU, else `gpus_per_trial` of one.
+
+    A trial runs on one machine, so that each is divided for itself.
 
     Args:
-        machine: what there is.
-        gpus_per_trial: share of a GPU, or a whole number of them; None for a whole one where there is any.
+        machines: what there is; one, or the nodes of a cluster.
+        gpus_per_trial: share of a GPU, at most a whole one; None for a whole one where there is any, 0 for none.
         at_most: no more trials at a time than this; None for as many as fit.
 
     Raises:
-        UserError: more GPUs a trial are asked for than there are, or a share that cannot be.
+        UserError: more GPU is asked for than there is or a trial can use.
     """
-    if gpus_per_trial is None:
-        gpus_per_trial = 1.0 if machine.gpus else 0.0
-    if gpus_per_trial < 0 or (gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial)):
-        raise UserError(f"--gpus-per-trial {gpus_per_trial:g} must be between 0 and 1, or a whole number")
-    if gpus_per_trial > machine.gpus:
-        raise UserError(f"--gpus-per-trial {gpus_per_trial:g} is more than there is: {machine}")
-    if not gpus_per_trial:
-        slots = machine.cpus
-    elif gpus_per_trial <= 1:
-        slots = machine.gpus * math.floor(1 / gpus_per_trial + 1e-9)
-    else:
-        slots = machine.gpus // int(gpus_per_trial)
-    slots = min(slots, machine.cpus, at_most or slots)
-    cpus = max(1, machine.cpus // slots) if gpus_per_trial else 1
-    return Share(cpus, gpus_per_trial, slots)
+    gpus = sum(machine.gpus for machine in machines)
+    wanted = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
+    if not 0.0 <= wanted <= 1.0:  # not a number fails this too
+        raise UserError(f"--gpus-per-trial {wanted:g} must be from 0 to 1: a trial trains on one GPU or a share of it")
+    if wanted > gpus:
+        raise UserError(f"--gpus-per-trial {wanted:g} is more than there is: {total(machines)}")
+    if not wanted:
+        slots = sum(machine.cpus for machine in machines)
+        return Share(1, 0.0, min(slots, at_most or slots))
+    usable = [machine for machine in machines if machine.gpus and machine.cpus]
+    fit = [min(machine.gpus * math.floor(1.0 / wanted + 1e-9), machine.cpus) for machine in usable]
+    slots = min(sum(fit), at_most or sum(fit))
+    busiest = [min(count, slots) for count in fit]
+    cpus = min(machine.cpus // count for machine, count in zip(usable, busiest, strict=True))
+    return Share(cpus, wanted, slots)
+
+
+def total(machines: Sequence[Machine]) -> Machine:
+    """Add machines up."""
+    return Machine(sum(machine.cpus for machine in machines), sum(machine.gpus for machine in machines))
 
 
 def gpu_share(peak_bytes: int, total_bytes: int, most: int = 4) -> float:

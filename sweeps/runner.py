@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -15,18 +16,17 @@ from typing import Any
 import ray
 import torch
 from ray import tune
-from rich.console import Console
 
 from analysis.__main__ import write_tables
 from esc50tune.errors import UserError
-from sweeps.console import say, shown
+from sweeps.console import Console, say, shown
 from sweeps.driver import Driver
 from sweeps.dry_run import dry_run, measure
 from sweeps.events import EventLog
 from sweeps.manifest import ROOT, write_manifest
 from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.progress import Progress
-from sweeps.resources import Machine, gpu_share, this_machine
+from sweeps.resources import Machine, gpu_share, this_machine, total
 from sweeps.shells import ArmScheduler, DealingSearcher
 from sweeps.state import SweepState
 from sweeps.trainable import run_trial
@@ -52,14 +52,14 @@ def run_sweep(args: argparse.Namespace, script: str) -> int:
     """
     console = Console()
     os.environ.update(RAY_SETTINGS)
-    machine = join_cluster(args.address) if args.address else this_machine()
-    plan = make_plan(args, machine, script)
+    machines = join_cluster(args.address) if args.address else [this_machine()]
+    plan = make_plan(args, machines, script)
     if args.dry_run:
         dry_run(plan, console)
         return 0
     if plan.share.gpus and args.gpus_per_trial is None:
-        args.gpus_per_trial = measured_share(plan)
-        plan = make_plan(args, machine, script)
+        args.gpus_per_trial = measured_share(plan, console)
+        plan = make_plan(args, machines, script)
     print_plan(plan, console)
     if not args.address:
         start_ray(plan, not args.no_dashboard, console)
@@ -69,17 +69,20 @@ def run_sweep(args: argparse.Namespace, script: str) -> int:
         ray.shutdown()
 
 
-def join_cluster(address: str) -> Machine:
-    """Join a running cluster; its workers get this project's code from here."""
+def join_cluster(address: str) -> list[Machine]:
+    """Join a running cluster and return its nodes; its workers get this project's code from here."""
     if address != "auto":
         check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
     try:
         ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
-    resources = ray.cluster_resources()
-    return Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+        raise UserError(
+            f"--address {address}: joining the Ray cluster failed ({str(error).splitlines()[0]}); if it was started "
+            "with token authentication, set RAY_AUTH_MODE=token here too"
+        ) from None
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
 def check_reachable(address: str) -> None:
@@ -97,8 +100,8 @@ def start_ray(plan: Plan, dashboard: bool, console: Console) -> None:
     with console.status("starting Ray"):
         context = ray.init(
             address="local",
-            num_cpus=plan.machine.cpus,
-            num_gpus=plan.machine.gpus,
+            num_cpus=total(plan.machines).cpus,
+            num_gpus=total(plan.machines).gpus,
             include_dashboard=dashboard,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -110,14 +113,21 @@ def start_ray(plan: Plan, dashboard: bool, console: Console) -> None:
         say(console, "dashboard did not start; the sweep goes on without it")
 
 
-def measured_share(plan: Plan) -> float:
+def measured_share(plan: Plan, console: Console) -> float:
     """Return the share of a GPU that the hungriest arm needs, from one step of each arm's default setting."""
+    if not torch.cuda.is_available():
+        say(console, "no GPU here to measure a trial on: each gets a whole one; --gpus-per-trial for a share")
+        return 1.0
     peak = max(measure(arm, plan).peak_bytes for arm in plan.arms)
+    torch.cuda.empty_cache()  # this process stays, and the trials need the memory
     return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
 def run_plan(plan: Plan, console: Console) -> int:
-    plan.folder.mkdir(parents=True)
+    try:
+        plan.folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot make the results folder '{plan.folder}': {error.strerror}") from None
     write_manifest(plan.folder, plan.manifest())
     state = SweepState(plan.epochs, plan.scheduler == "asha")
     progress = Progress(state, plan.trials, plan.share.slots, console)
@@ -128,6 +138,7 @@ def run_plan(plan: Plan, console: Console) -> int:
         with progress:
             fit(driver, plan)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is short, and must not be cut
         interrupted = True
     log.close()
     write_tables(plan.folder, console)
@@ -142,6 +153,7 @@ def fit(driver: Driver, plan: Plan) -> None:
         "caches": {name: str(cache.folder) for name, cache in plan.caches.items()},
         **asdict(plan.split),
         "threads": plan.share.cpus,
+        "device": "cuda" if plan.share.gpus else "cpu",
     }
     resources = {"cpu": plan.share.cpus, "gpu": plan.share.gpus}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

@@ -32,5 +32,7 @@ def run_trial(spec: dict[str, Any]) -> None:
     torch.set_num_threads(spec["threads"])
     data = search_data(spec["caches"][spec["arm"]], Split(tuple(spec["train"]), spec["val"], spec["test"]))
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
-    for result in train_trial(TrialConfig.from_flat(spec["config"]), data, checkpoint=checkpoint):
+    # Ray hides no GPU from a trial that was given none, so the device is named.
+    device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
+    for result in train_trial(config, data, device, checkpoint):
         tune.report(asdict(result))

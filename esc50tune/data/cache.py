@@ -22,6 +22,7 @@ from esc50tune.data.dataset import Clip, Dataset
 from esc50tune.errors import UserError
 
 INDEX = "index.json"
+VERSION = 1  # raise it whenever the same recordings would give other samples
 
 
 def cache_root() -> Path:
@@ -67,14 +68,15 @@ def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
     Raises:
         UserError: audio files are bad (all are named at once), or the disk has no room.
     """
-    folder = cache_root() / "clips" / f"{dataset.fingerprint}-{rate}Hz-{seconds:g}s"
+    length = round(rate * seconds)
+    folder = cache_root() / "clips" / f"{dataset.fingerprint}-v{VERSION}-{rate}Hz-{length}"
     index = folder / INDEX
     if not index.is_file():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 if not index.is_file():
-                    decode_all(dataset, rate, round(rate * seconds), folder)
+                    decode_all(dataset, rate, length, folder)
         except OSError as error:
             raise UserError(
                 f"cannot write the cache '{folder}': {error.strerror or error}; point ESC50TUNE_CACHE elsewhere"
@@ -111,9 +113,10 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
                 np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
         if bad:
             raise UserError(describe_bad(dataset, bad))
+        tolerance = rate // 100  # a surplus or lack of 10 ms, as codecs leave it, is not worth a word
         facts = {
-            "padded": sum(frames < length for frames, _, _ in decoded),
-            "cut": sum(frames > length for frames, _, _ in decoded),
+            "padded": sum(frames < length - tolerance for frames, _, _ in decoded),
+            "cut": sum(frames > length + tolerance for frames, _, _ in decoded),
             "several_channels": sum(channels > 1 for _, _, channels in decoded),
             "rates": dict(sorted(Counter(rate for _, rate, _ in decoded).items())),
         }

@@ -106,6 +106,8 @@ def read_clip(row: dict[str, str], where: str) -> Clip:
     parts = PurePosixPath(filename.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or ":" in filename:
         raise UserError(f"{where}: the file name '{filename}' does not stay inside audio/")
+    if filename and str(parts) != filename.replace("\\", "/"):
+        raise UserError(f"{where}: write the file name '{filename}' as '{parts}'")
     numbers = {}
     for name in ("fold", "target"):
         text = (row[name] or "").strip()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from esc50tune.data.dataset import Dataset, read_dataset
@@ -48,11 +48,12 @@ def read_named(folder: str) -> Dataset:
 
 
 def usual_seconds(dataset: Dataset) -> float:
-    """Return the most frequent length among the readable clips, in seconds, rounded to 0.01 s and at most 5 s."""
-    lengths: Counter[float] = Counter()
+    """Return a length that at least nine in ten readable clips do not exceed, in seconds, at most 5 s."""
+    lengths = []
     for clip in dataset.clips:
         try:
-            lengths[round(soundfile.info(dataset.audio_path(clip)).duration, 2)] += 1
+            lengths.append(soundfile.info(dataset.audio_path(clip)).duration)
         except (soundfile.SoundFileError, RuntimeError, OSError):
             continue  # named, with all others, when the clips are decoded
-    return max(min(lengths.most_common(1)[0][0], 5.0), 0.05) if lengths else 5.0
+    usual = float(np.quantile(lengths, 0.9, method="lower")) if lengths else 5.0
+    return max(min(round(usual, 2), 5.0), 0.05)

@@ -25,7 +25,8 @@ def search_split(dataset: Dataset, test_fold: int | None, val_fold: int) -> Spli
     """
     for flag, fold in (("--test-fold", test_fold), ("--val-fold", val_fold)):
         if fold is not None and fold not in dataset.folds:
-            raise UserError(f"{flag} {fold}: '{dataset.root}' has the folds {', '.join(map(str, dataset.folds))}")
+            folds = ", ".join(map(str, dataset.folds))
+            raise UserError(f"{flag} {fold}: '{dataset.root}' has the folds {folds}; give --test-fold and --val-fold")
     if test_fold == val_fold:
         raise UserError(f"--test-fold and --val-fold are both {val_fold}: a test fold is never selected on")
     train = tuple(fold for fold in dataset.folds if fold not in (test_fold, val_fold))

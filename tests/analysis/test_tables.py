@@ -17,16 +17,23 @@ from analysis.render import as_csv, as_markdown, as_terminal
 from analysis.tables import make_tables
 from esc50tune.errors import UserError
 
+FIXED = {"feature": "logmel", "clip_seconds": 0.25}
 MANIFEST = {
     "format": 1,
     "name": "made",
-    "data": {"title": "tones (400 clips, 10 classes)", "stand_in": False},
+    "data": {
+        "title": "tones (400 clips, 10 classes)",
+        "stand_in": False,
+        "padded": 3,
+        "cut": 2,
+        "rates": {"8000": 400},
+    },
     "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80, "left_out": 0},
     "preset": {"name": "small", "says": "reduced"},
     "arms": [
-        {"name": "baseline", "parameters": 1_000, "epochs": 2, "fixed": {"feature": "logmel"}},
-        {"name": "convnext", "parameters": 2_000, "epochs": 2, "fixed": {"feature": "logmel"}},
-        {"name": "mixup", "parameters": 2_000, "epochs": 2, "fixed": {"feature": "logmel"}},
+        {"name": "baseline", "parameters": 1_000, "epochs": 2, "fixed": FIXED},
+        {"name": "convnext", "parameters": 2_000, "epochs": 2, "fixed": FIXED},
+        {"name": "mixup", "parameters": 2_000, "epochs": 2, "fixed": FIXED},
     ],
     "reference": "convnext",
     "trials": 6,
@@ -97,7 +104,16 @@ def test_an_arm_without_a_full_run_has_no_score_and_no_difference(tmp_path: Path
 
 def test_the_caption_says_what_the_figures_are(tables: dict) -> None:
     caption = tables["regularization-ablation"].caption
-    for words in ("tones (400 clips", "fold 4 (80 clips)", "folds 1, 2, 3", "optimistic", "5.6 points", "Preset small"):
+    for words in (
+        "tones (400 clips",
+        "8,000 Hz",
+        "3 clips padded and 2 cut to 0.25 s",
+        "fold 4 (80 clips)",
+        "folds 1, 2, 3",
+        "optimistic",
+        "5.6 points",
+        "Preset small",
+    ):
         assert words in caption
     for words in ("STAND-IN", "NO TEST FOLD", "INCOMPLETE"):
         assert words not in caption
@@ -119,7 +135,8 @@ def test_a_caveat_stands_in_every_table(tmp_path: Path, changes: dict, words: st
 
 
 def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
-    data = {"title": "embedded stand-in (procedural sounds, no recordings)", "stand_in": True}
+    title = "embedded stand-in (procedural sounds, no recordings)"
+    data = MANIFEST["data"] | {"title": title, "stand_in": True}
     results = load_results(write_results(tmp_path / "made", data=data))
     for table in make_tables(results):
         console = Console(file=io.StringIO(), width=80)
@@ -129,9 +146,10 @@ def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
 
 
 def test_untrained_weights_are_named_in_every_form(tmp_path: Path) -> None:
-    untrained = {"feature": "encodec", "encodec_weights": "untrained"}
+    untrained = FIXED | {"feature": "encodec", "encodec_weights": "untrained"}
     arms = [
-        arm | {"fixed": untrained if arm["name"] == "mixup" else {"feature": "encodec"}} for arm in MANIFEST["arms"]
+        arm | {"fixed": untrained if arm["name"] == "mixup" else FIXED | {"feature": "encodec"}}
+        for arm in MANIFEST["arms"]
     ]
     for table in make_tables(load_results(write_results(tmp_path / "made", arms=arms))):
         assert "[UNTRAINED ENCODER]" in table.title
@@ -164,15 +182,19 @@ def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("manifest.json", "{", "manifest.json' is damaged"),
-        ("manifest.json", "[]", "manifest.json' is damaged"),
-        ("manifest.json", '{"format": 2}', "format 2"),
-        ("events.jsonl", '{"seq": 0}\nnot json\n', "line 2 is damaged"),
+        ("manifest.json", b"{", "manifest.json' is damaged: it is no JSON"),
+        ("manifest.json", b"\xff\xfe", "manifest.json' is damaged: it is no JSON"),
+        ("manifest.json", b"[]", "manifest.json' is damaged: it has no format"),
+        ("manifest.json", b'{"format": "x"}', "manifest.json' is damaged: it has no format"),
+        ("manifest.json", b'{"format": 1}', "manifest.json' is damaged: it has no name"),
+        ("manifest.json", b'{"format": 2}', "format 2"),
+        ("events.jsonl", b'{"seq": 0}\nnot json\n', "line 2 is damaged"),
+        ("events.jsonl", b"\xff\n", "line 1 is damaged"),
     ],
 )
-def test_a_damaged_folder_is_named(tmp_path: Path, file: str, text: str, words: str) -> None:
+def test_a_damaged_folder_is_named(tmp_path: Path, file: str, text: bytes, words: str) -> None:
     folder = write_results(tmp_path / "made")
-    (folder / file).write_text(text)
+    (folder / file).write_bytes(text)
     with pytest.raises(UserError, match=words):
         load_results(folder)
 
@@ -188,6 +210,37 @@ def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
     with (folder / "events.jsonl").open("a") as file:
         file.write('{"seq": 99, "event": "ep')
     assert load_results(folder).events == whole
+
+
+def test_the_default_setting_is_an_arms_first_trial_even_if_nothing_is_sampled(tmp_path: Path) -> None:
+    trials = [("convnext", True, [0.4, 0.5], 1.0, "finished"), ("convnext", True, [0.4, 0.9], 1.0, "finished")]
+    trials += [("mixup", True, [0.4, 0.5], 1.0, "finished")]
+    (table,) = make_tables(load_results(write_results(tmp_path / "made", trials, arms=MANIFEST["arms"][1:])))
+    assert table.frame["default"].tolist() == [50.0, 50.0]
+    assert table.frame["best"].tolist() == [90.0, 50.0]
+
+
+def test_arms_without_one_to_compare_with_still_have_a_table(tmp_path: Path) -> None:
+    (table,) = make_tables(load_results(write_results(tmp_path / "made", arms=MANIFEST["arms"][2:])))
+    assert table.frame["best"].tolist() == [65.0]
+    assert table.frame["difference"].isna().all()
+
+
+def test_one_trial_an_arm_is_not_called_the_best_of_several(tmp_path: Path) -> None:
+    results = load_results(write_results(tmp_path / "made", TRIALS[:3], trials=3))
+    assert "best of several" not in make_tables(results)[0].caption
+
+
+def test_failed_and_diverged_trials_stand_in_the_caption(tmp_path: Path) -> None:
+    trials = [*TRIALS[:4], ("convnext", False, [0.1], 1.0, "error"), ("mixup", False, [0.0], 1.0, "diverged")]
+    caption = make_tables(load_results(write_results(tmp_path / "made", trials)))[0].caption
+    assert "FAILED: 1 of 6 trials." in caption
+    assert "DIVERGED: 1 of 6 trials." in caption
+
+
+def test_a_csv_says_that_there_is_no_test_fold(tmp_path: Path) -> None:
+    results = load_results(write_results(tmp_path / "made", split=MANIFEST["split"] | {"test": None}))
+    assert all("NO TEST FOLD" in as_csv(table, results) for table in make_tables(results))
 
 
 def test_a_sweep_that_was_interrupted_before_its_first_epoch_still_has_tables(tmp_path: Path) -> None:

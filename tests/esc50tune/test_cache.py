@@ -87,12 +87,13 @@ def test_arrays_are_memory_maps_that_nobody_can_write(fresh: Dataset) -> None:
 def test_facts_count_what_was_padded_cut_averaged_and_resampled(fresh_tones: Path) -> None:
     audio = sorted((fresh_tones / "audio").iterdir())
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (9_000, 2))
-    soundfile.write(audio[0], noise[:1_999, 0], RATE)  # a sample short
+    soundfile.write(audio[0], noise[:1_900, 0], RATE)  # 12.5 ms short
     soundfile.write(audio[1], noise[:500, 0], RATE)
-    soundfile.write(audio[2], noise[:2_001, 0], RATE)  # a sample long
+    soundfile.write(audio[2], noise[:2_100, 0], RATE)  # 12.5 ms long
     soundfile.write(audio[3], noise[:2_000], RATE)
     soundfile.write(audio[4], noise[:9_000], 16_000)  # cut, averaged and resampled
     soundfile.write(audio[5], noise[:4_000, 0], 16_000)  # just as long as asked
+    soundfile.write(audio[6], noise[:2_044, 0], RATE)  # what a codec leaves over is not worth a word
     cache = open_cache(read_dataset(fresh_tones), RATE, SECONDS)
     expected = {"padded": 2, "cut": 2, "several_channels": 2, "rates": {"8000": 13, "16000": 2}}
     assert cache.facts == expected

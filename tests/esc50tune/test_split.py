@@ -35,7 +35,9 @@ def test_the_test_fold_is_on_no_other_side(tones: Dataset) -> None:
 
 @pytest.mark.parametrize(("test", "val", "flag"), [(6, 4, "--test-fold 6"), (5, 0, "--val-fold 0")])
 def test_a_fold_that_does_not_exist_is_refused_with_those_that_do(test: int, val: int, flag: str) -> None:
-    with pytest.raises(UserError, match=rf"^{flag}: '/data' has the folds 1, 2, 3, 4, 5$"):
+    with pytest.raises(
+        UserError, match=rf"^{flag}: '/data' has the folds 1, 2, 3, 4, 5; give --test-fold and --val-fold$"
+    ):
         search_split(dataset(), test, val)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from esc50tune.errors import UserError
 from sweeps.cli import make_parser
 from sweeps.plan import Plan, make_plan, print_plan
-from sweeps.resources import Machine, Share, gpu_share, share_machine
+from sweeps.resources import Machine, Share, gpu_share, share_machines
 
 ARMS = ("baseline", "convnext", "dropout")
 LAPTOP = Machine(cpus=2, gpus=0)
@@ -23,7 +23,7 @@ LAPTOP = Machine(cpus=2, gpus=0)
 def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP) -> Plan:
     short = ["--set", "convnext_depths=1,1"]  # the clips have 13 frames
     line = ["--data", str(folder), "--results", str(tmp_path / "results"), "--num-samples", "6", *short, *more]
-    return make_plan(make_parser("", ARMS).parse_args(line), machine, "test")
+    return make_plan(make_parser("", ARMS).parse_args(line), [machine], "test")
 
 
 def printed(plan: Plan) -> str:
@@ -58,6 +58,8 @@ def printed(plan: Plan) -> str:
         (["--preset", "seed", "--test-fold", "1"], ["--test-fold 1", "'seed'", "no test fold"]),
         (["--nonsense"], ["--nonsense"]),
         (["--search", "grid"], ["--search", "grid"]),
+        (["--seed=--5"], ["--seed", "'--5'", "whole number"]),
+        (["--arms", "convnext,dropout", "--set", "dropout=0.1"], ["arm 'dropout'", "same as 'convnext'"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0].startswith("--") else "",
 )
@@ -67,11 +69,6 @@ def test_a_bad_command_line_is_refused(tones_folder: Path, tmp_path: Path, more:
     assert all(word in str(error.value) for word in words), str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "results").exists()
-
-
-def test_more_gpus_than_there_are_is_refused(tones_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--gpus-per-trial 3"):
-        plan_for(tones_folder, tmp_path, "--gpus-per-trial", "3", machine=Machine(8, 2))
 
 
 def test_an_existing_name_is_refused(tones_folder: Path, tmp_path: Path) -> None:
@@ -117,6 +114,12 @@ def test_the_seed_preset_selects_on_fold_5_and_says_that_it_has_no_test_fold(
     assert "NO TEST FOLD" in printed(plan)
 
 
+def test_default_arms_that_would_equal_the_plain_one_are_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--set", "dropout=0.1")
+    assert [arm.name for arm in plan.arms] == ["baseline", "convnext"]
+    assert "not run: dropout, which every arm has on here" in printed(plan)
+
+
 def test_the_default_preset_follows_the_machine(tones_folder: Path, tmp_path: Path) -> None:
     settings = ["--set", "sample_rate=8000", "--set", "convnext_width=8", "--set", "hifigan_channels=4"]
     assert plan_for(tones_folder, tmp_path).preset.name == "small"
@@ -124,21 +127,29 @@ def test_the_default_preset_follows_the_machine(tones_folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("machine", "gpus", "at_most", "share"),
+    ("machines", "gpus", "at_most", "share"),
     [
-        (Machine(2, 0), None, None, Share(1, 0.0, 2)),
-        (Machine(8, 0), None, 3, Share(1, 0.0, 3)),
-        (Machine(8, 1), None, None, Share(8, 1.0, 1)),
-        (Machine(8, 1), 0.25, None, Share(2, 0.25, 4)),
-        (Machine(64, 8), 0.5, None, Share(4, 0.5, 16)),
-        (Machine(64, 8), 2, None, Share(16, 2.0, 4)),
-        (Machine(2, 1), 0.1, None, Share(1, 0.1, 2)),
-        (Machine(8, 1), 0, None, Share(1, 0.0, 8)),
-        (Machine(8, 1), 1 / 3, None, Share(2, 1 / 3, 3)),
+        ([Machine(2, 0)], None, None, Share(1, 0.0, 2)),
+        ([Machine(8, 0)], None, 3, Share(1, 0.0, 3)),
+        ([Machine(8, 1)], None, None, Share(8, 1.0, 1)),
+        ([Machine(8, 1)], 0.25, None, Share(2, 0.25, 4)),
+        ([Machine(64, 8)], 0.5, None, Share(4, 0.5, 16)),
+        ([Machine(2, 1)], 0.1, None, Share(1, 0.1, 2)),
+        ([Machine(8, 1)], 0, None, Share(1, 0.0, 8)),
+        ([Machine(8, 1)], 1 / 3, None, Share(2, 1 / 3, 3)),
+        ([Machine(32, 0), Machine(8, 1)], None, None, Share(8, 1.0, 1)),  # a trial runs on one node
+        ([Machine(16, 2), Machine(8, 1)], 0.5, None, Share(4, 0.5, 6)),
+        ([Machine(0, 0), Machine(4, 0)], None, None, Share(1, 0.0, 4)),  # a head that takes no trials
     ],
 )
-def test_the_machine_is_shared_among_trials(machine: Machine, gpus: float, at_most: int, share: Share) -> None:
-    assert share_machine(machine, gpus, at_most) == share
+def test_machines_are_shared_among_trials(machines: list[Machine], gpus: float, at_most: int, share: Share) -> None:
+    assert share_machines(machines, gpus, at_most) == share
+
+
+@pytest.mark.parametrize("gpus", [-0.5, 1.5, 2, float("nan"), float("inf")])
+def test_a_trial_uses_no_more_than_one_gpu(gpus: float) -> None:
+    with pytest.raises(UserError, match="must be from 0 to 1"):
+        share_machines([Machine(8, 8)], gpus, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Evaluation: plain means over clips, and probabilities averaged over the views of each."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from esc50tune.config import TrialConfig
+from esc50tune.evaluation import average_views, evaluate
+from esc50tune.regularizers import Regularizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Clips:
+    """Clips made up in memory."""
+
+    def __init__(self, waves: Tensor, labels: Tensor) -> None:
+        self._waves, self.labels = waves, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def waves(self, indices: Sequence[int]) -> Tensor:
+        return self._waves[list(indices)]
+
+
+class Reader(nn.Module):
+    """Reads its logits from the wave itself; remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.calls: list[tuple[bool, bool, bool, int]] = []
+
+    def forward(self, waves: Tensor) -> Tensor:
+        autocast = torch.is_autocast_enabled("cpu")
+        self.calls.append((self.training, torch.is_grad_enabled(), autocast, len(waves)))
+        logits = self.scale * waves[:, 0, :4]
+        return logits.bfloat16() if autocast else logits
+
+
+class Twice(Regularizer):
+    """Two views of each clip: itself, and itself turned by one sample and quieter."""
+
+    def on_eval(self, waves: Tensor) -> Tensor:
+        return torch.stack([waves, 0.5 * waves.roll(1, -1)], dim=1).flatten(0, 1)
+
+
+class Louder(Regularizer):
+    """The clip at twice its level, and one more."""
+
+    def on_eval(self, waves: Tensor) -> Tensor:
+        return 2.0 * waves + torch.arange(4.0)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.fixture
+def clips() -> Clips:
+    """Clips in a number that fills no batch: 64 and 13."""
+    generator = torch.Generator().manual_seed(0)
+    waves = 3.0 * torch.randn(77, 1, 4, generator=generator)
+    waves[70:] *= 5.0  # so that a mean over batches would differ from the mean over clips
+    return Clips(waves, torch.randint(4, (77,), generator=generator))
+
+
+def test_each_clip_weighs_the_same(clips):
+    loss, accuracy = evaluate(Reader(), clips, CPU)
+    logits, labels = clips._waves[:, 0].double().numpy(), clips.labels.numpy()
+    losses = -np.log(softmax(logits)[range(77), labels])
+    assert loss == pytest.approx(losses.mean(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == labels).mean())
+    assert abs((losses[:64].mean() + losses[64:].mean()) / 2 - losses.mean()) > 0.1
+
+
+def test_views_are_averaged_as_probabilities(clips):
+    method = Twice(TrialConfig())
+    loss, accuracy = evaluate(Reader(), clips, CPU, [method])
+    logits, labels = clips._waves[:, 0].double().numpy(), clips.labels.numpy()
+    mean = (softmax(logits) + softmax(0.5 * np.roll(logits, 1, 1))) / 2
+    assert loss == pytest.approx(-np.log(mean[range(77), labels]).mean(), rel=1e-5)
+    assert accuracy == pytest.approx((mean.argmax(1) == labels).mean())
+
+
+def test_methods_act_in_their_order(clips):
+    twice, louder, labels = Twice(TrialConfig()), Louder(TrialConfig()), clips.labels.numpy()
+    logits = clips._waves[:, 0].double().numpy()
+    up = np.arange(4.0)
+    views = {
+        (twice, louder): (2 * logits + up, np.roll(logits, 1, 1) + up),
+        (louder, twice): (2 * logits + up, 0.5 * np.roll(2 * logits + up, 1, 1)),
+    }
+    for methods, (first, second) in views.items():
+        mean = (softmax(first) + softmax(second)) / 2
+        assert evaluate(Reader(), clips, CPU, methods)[0] == pytest.approx(
+            -np.log(mean[range(77), labels]).mean(), rel=1e-4
+        )
+
+
+def test_the_classifier_is_in_evaluation_and_nothing_takes_a_gradient(clips):
+    reader = Reader().train()
+    evaluate(reader, clips, CPU, [Twice(TrialConfig())])
+    assert reader.calls == [(False, False, False, 128), (False, False, False, 26)]
+    assert reader.scale.grad is None
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("methods", [[], [Twice(TrialConfig())]], ids=["one view", "two views"])
+def test_the_model_alone_runs_in_half_precision(methods, clips):
+    reader = Reader()
+    loss, _ = evaluate(reader, clips, CPU, methods, lambda: torch.autocast("cpu", torch.bfloat16))
+    assert all(autocast for _, _, autocast, _ in reader.calls)
+    rounded = Clips(clips._waves.bfloat16().float(), clips.labels)
+    assert loss == evaluate(Reader(), rounded, CPU, methods, contextlib.nullcontext)[0]
+
+
+# Averages of views
+
+
+@pytest.mark.parametrize(("size", "views"), [(1, 2), (5, 3), (8, 10)])
+def test_the_average_is_the_mean_of_the_softmaxes(size, views):
+    torch.manual_seed(0)
+    logits = 4.0 * torch.randn(size * views, 6)
+    expected = softmax(logits.double().numpy()).reshape(size, views, 6).mean(1)
+    result = average_views(logits, size)
+    np.testing.assert_allclose(result.numpy(), np.log(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_are_averaged_and_not_logits():
+    # Two views lean towards the first class with 0.731, one towards the second with 0.953.
+    logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.5, 1.5]])
+    expected = (2 / (1 + math.exp(-1)) + 1 / (1 + math.exp(3))) / 3
+    assert average_views(logits, 1).exp()[0].tolist() == pytest.approx([expected, 1 - expected])
+    assert expected > 0.5
+    assert logits.mean(0).argmax() == 1  # averaged logits would choose the second
+
+
+def test_one_view_is_left_as_it_is():
+    logits = torch.randn(7, 5)
+    assert torch.equal(average_views(logits, 7), logits)
+
+
+@pytest.mark.parametrize(("views", "expected"), [(1, 300 + math.log(2)), (2, 150 + 2 * math.log(2))])
+def test_a_classifier_that_is_sure_and_wrong_has_a_finite_loss(views, expected):
+    # Of the true class its views give exp(-300) / 2 and exp(-150) / 2: in single precision both are 0.
+    waves = torch.zeros(3, 1, 4)
+    waves[:, :, 1:3] = 300.0
+    clips = Clips(waves, torch.tensor([0, 0, 0]))
+    loss, accuracy = evaluate(Reader(), clips, CPU, [Twice(TrialConfig())] if views == 2 else [])
+    assert loss == pytest.approx(expected)
+    assert accuracy == 0.0
