@@ -18,20 +18,13 @@ from tests.conftest import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {**SMALL, "epochs": 4, "convnext_depths": "1,1"}
+SCRIPT = [sys.executable, str(ROOT / "sweeps" / "regularization.py")]
 TIMES = ("seconds",)
 
 
 def command(data: Path, results: Path, *more: str) -> list[str]:
     settings = [part for knob, value in SETTINGS.items() for part in ("--set", f"{knob}={value}")]
-    script = [
-        sys.executable,
-        str(ROOT / "sweeps" / "regularization.py"),
-        "--data",
-        str(data),
-        "--results",
-        str(results),
-    ]
-    return [*script, *settings, *more]
+    return [*SCRIPT, "--data", str(data), "--results", str(results), *settings, *more]
 
 
 def run(*line: str, **more) -> subprocess.CompletedProcess:
@@ -85,14 +78,22 @@ def test_the_same_seed_gives_the_same_events_but_for_times(sweep: Path, tones_fo
 
 
 @pytest.mark.slow
-def test_debug_runs_a_trial_of_a_sweep_again_with_the_same_results(sweep: Path, tones_folder: Path) -> None:
-    more = ["--debug", "--trial", "2", "--name", sweep.name]
-    done = run(*command(tones_folder, sweep.parent, *more))
+def test_debug_runs_a_trial_of_a_sweep_again_with_the_same_results(sweep: Path) -> None:
+    more = ["--debug", "--trial", "2", "--name", sweep.name, "--results", str(sweep.parent)]
+    done = run(*SCRIPT, *more)
     assert done.returncode == 0, done.stderr
     events = [e for e in load_results(sweep).events if e["event"] == "epoch" and e["trial"] == 2]
     lines = done.stdout.splitlines()[-len(events) :]
     assert [line.split()[1] for line in lines] == [f"{event['train_loss']:.4f}" for event in events]
     assert [line.split()[5] for line in lines] == [f"{100 * event['val_acc']:.1f}" for event in events]
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_run_again_cannot_be_changed(sweep: Path) -> None:
+    more = ["--debug", "--trial", "2", "--name", sweep.name, "--results", str(sweep.parent), "--set", "epochs=2"]
+    done = run(*SCRIPT, *more)
+    assert done.returncode == 2
+    assert "--trial runs a trial as it was" in done.stderr
 
 
 @pytest.mark.slow
@@ -164,7 +165,7 @@ builtins.__import__ = importing
 def test_a_dry_run_prints_arms_parameters_time_and_disk_and_writes_nothing(tones_folder: Path, tmp_path: Path) -> None:
     done = run(*command(tones_folder, tmp_path / "results", "--num-samples", "8", "--dry-run"))
     assert done.returncode == 0, done.stderr
-    for word in ("baseline", "drop-path", "parameters", "points", "at most", "checkpoints", "nothing was started"):
+    for word in ("baseline", "drop-path", "parameters", "points", "about", "checkpoints", "nothing was started"):
         assert word in done.stdout
     assert not (tmp_path / "results").exists()
 
