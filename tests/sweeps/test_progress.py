@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.arms import make_arms
-from sweeps.console import Console, clock, percent
+from sweeps.console import Console
 from sweeps.driver import Driver
 from sweeps.events import EventLog
 from sweeps.progress import Progress
@@ -69,16 +69,6 @@ def test_the_table_counts_trials_by_state_for_each_arm(shown) -> None:
     assert cells["full"] == ["1", ""]
     assert cells["div."] == ["", "1"]
     assert cells["best val"] == ["75.0 %", "0.0 %"]
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (75, "1:15"), (3_725, "1:02:05")])
-def test_times_read_like_a_clock(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
-
-
-@pytest.mark.parametrize(("share", "text"), [(0.2875, "28.8 %"), (0.6125, "61.2 %"), (1.0, "100.0 %"), (0.0, "0.0 %")])
-def test_percents_are_rounded_as_in_the_tables(share: float, text: str) -> None:
-    assert percent(share) == text
 
 
 def test_the_table_is_whole_at_80_columns(shown) -> None:
