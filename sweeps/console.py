@@ -18,8 +18,8 @@ class Console(rich.console.Console):
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a line as it is: brackets and numbers mean nothing, and long lines are the terminal's to break."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is: brackets and numbers mean nothing; a terminal breaks it between words, a file never."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def shown(path: Path) -> str:
