@@ -8,17 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from analysis.errors import ResultsError
 from analysis.load import load_results
 from analysis.render import as_csv, as_markdown, as_terminal
 from analysis.tables import make_tables
-from esc50tune.errors import UserError
 
 
 def write_tables(folder: Path, console: Console) -> None:
     """Print the tables of a results folder and write each as Markdown and CSV into its `tables/`.
 
     Raises:
-        UserError: the folder cannot be read, or nothing can be written into it.
+        ResultsError: the folder cannot be read, or nothing can be written into it.
     """
     results = load_results(folder)
     tables = make_tables(results)
@@ -33,7 +33,7 @@ def write_tables(folder: Path, console: Console) -> None:
                 temporary.replace(path)
         console.print(tables[0].caption, markup=False, highlight=False)
     except OSError as error:
-        raise UserError(f"cannot write into '{folder / 'tables'}': {error.strerror}") from None
+        raise ResultsError(f"cannot write into '{folder / 'tables'}': {error.strerror}") from None
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         write_tables(args.folder, Console())
-    except UserError as error:
+    except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from esc50tune.errors import UserError
+from analysis.errors import ResultsError
 
 FORMAT = 1  # the newest format that this reader understands
 KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")  # what the tables cannot do without
@@ -51,22 +51,22 @@ def load_results(folder: Path) -> Results:
     """Read the manifest and the events of `folder`.
 
     Raises:
-        UserError: it is no results folder, or one of a newer format, or damaged.
+        ResultsError: it is no results folder, or one of a newer format, or damaged.
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it")
+        raise ResultsError(f"'{folder}' is no results folder: there is no manifest.json in it")
     try:
         manifest = json.loads(path.read_bytes())
     except ValueError:  # no JSON, or no UTF-8
-        raise UserError(f"'{path}' is damaged: it is no JSON") from None
+        raise ResultsError(f"'{path}' is damaged: it is no JSON") from None
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if isinstance(version, int) and version > FORMAT:
         newer = f"'{folder}' has format {version}, this program reads up to {FORMAT}"
-        raise UserError(f"{newer}; use a newer version of it")
+        raise ResultsError(f"{newer}; use a newer version of it")
     missing = ["format"] if version != FORMAT else [key for key in KEYS if key not in manifest]
     if missing:
-        raise UserError(f"'{path}' is damaged: it has no {missing[0]}")
+        raise ResultsError(f"'{path}' is damaged: it has no {missing[0]}")
     return Results(manifest, read_events(folder / "events.jsonl"))
 
 
@@ -74,7 +74,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     """Read the events of a log. A last line without its end is a write that was cut, and is left out.
 
     Raises:
-        UserError: another line is damaged.
+        ResultsError: another line is damaged.
     """
     lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     events = []
@@ -82,5 +82,5 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         try:
             events.append(json.loads(line))
         except ValueError:  # no JSON, or no UTF-8
-            raise UserError(f"'{path}', line {number} is damaged") from None
+            raise ResultsError(f"'{path}', line {number} is damaged") from None
     return events

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from analysis.errors import ResultsError
 from esc50tune.errors import UserError
 
 
@@ -74,7 +75,7 @@ def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> No
     """Run a sweep script; bad input ends it with one sentence on standard error and exit code 2."""
     try:
         code = dispatch(make_parser(description, default_arms).parse_args(), name)
-    except UserError as error:
+    except (UserError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from analysis.__main__ import write_tables
+from analysis.errors import ResultsError
 from analysis.load import load_results
 from analysis.render import as_csv, as_markdown, as_terminal
 from analysis.tables import make_tables
-from esc50tune.errors import UserError
 
 FIXED = {"feature": "logmel", "clip_seconds": 0.25}
 MANIFEST = {
@@ -195,12 +195,12 @@ def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_named(tmp_path: Path, file: str, text: bytes, words: str) -> None:
     folder = write_results(tmp_path / "made")
     (folder / file).write_bytes(text)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ResultsError, match=words):
         load_results(folder)
 
 
 def test_a_folder_that_is_no_results_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no results folder: there is no manifest\.json"):
+    with pytest.raises(ResultsError, match=r"is no results folder: there is no manifest\.json"):
         load_results(tmp_path)
 
 
