@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import SearchData, open_search_data
@@ -25,6 +26,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what the tests cache out of the user's cache."""
     os.environ["ESC50TUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ.pop("ESC50_ROOT", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
+    torch.set_num_threads(1)
 
 
 def write_dataset(root: Path, clips_a_fold: int = 4) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,15 +17,6 @@ from esc50tune.seeds import stream
 
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
 RATE = 44_100
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def mixed(waves: Tensor, targets: Tensor, share: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:

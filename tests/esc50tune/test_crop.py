@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,15 +21,6 @@ from esc50tune.trial import Trainer
 CPU = torch.device("cpu")
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
 RATE = 1_000
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def crop(samples: int, length: int = 100, views: int = 10) -> Crop:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,6 @@ from esc50tune.trial import Trainer, train_trial
 
 CPU = torch.device("cpu")
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def closed_form(weights: list[Tensor], decay: float) -> Tensor:

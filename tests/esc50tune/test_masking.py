@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,6 @@ ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
 both = pytest.mark.parametrize(
     ("method", "knob", "axis"), [(TimeMask, "time_mask", 2), (FrequencyMask, "frequency_mask", 1)], ids=["time", "freq"]
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def masked(method: type, x: Tensor, seed: int = 0, **knobs: Any) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -31,15 +30,6 @@ ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
 ALL_ON = {name: value for method in REGULARIZERS for name, value in switched_on(method).items()}
 by_name = pytest.mark.parametrize("method", REGULARIZERS, ids=lambda method: method.name)
 MODELS = [("hifigan", "published"), ("convnext", "seed"), ("convnext", "published")]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(flat: dict[str, Any], data: SearchData, epochs: int = 1) -> tuple[list[dict], dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -22,15 +22,6 @@ F = torch.nn.functional
 CPU = torch.device("cpu")
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
 adaptive_or_not = pytest.mark.parametrize("adaptive", [False, True], ids=["sam", "asam"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # The step alone

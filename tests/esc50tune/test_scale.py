@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -16,15 +14,6 @@ from esc50tune.regularizers.scale import Scale, play
 from esc50tune.seeds import stream
 
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose much where other processes want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def played(wave: Tensor, speed: float, place: float) -> Tensor:
