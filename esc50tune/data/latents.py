@@ -80,7 +80,7 @@ def weights_file(weights: str) -> Path:
     path = Path(weights).expanduser()
     path = path / FILE if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"--encodec-weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
+        raise UserError(f"encodec_weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
     return path
 
 
@@ -101,7 +101,7 @@ def load_encodec(weights: str) -> Any:
                 place = Path(torch.hub.get_dir()) / "checkpoints"
                 raise UserError(
                     f"EnCodec's weights could not be downloaded ({error}); put the file '{FILE}' into '{place}', or "
-                    "name it by --encodec-weights PATH"
+                    "name it by --set encodec_weights=PATH"
                 ) from None
         with torch.random.fork_rng([]):
             torch.manual_seed(derive_seed(UNTRAINED_SEED, "untrained encoder"))

@@ -149,7 +149,7 @@ def test_without_a_network_the_message_names_the_file_and_its_place(monkeypatch,
     with pytest.raises(UserError) as error:
         load_encodec("pretrained")
     message = str(error.value)
-    assert all(part in message for part in (FILE, str(tmp_path / "hub" / "checkpoints"), "--encodec-weights PATH"))
+    assert all(part in message for part in (FILE, str(tmp_path / "hub" / "checkpoints"), "--set encodec_weights=PATH"))
     assert "\n" not in message
 
 
