@@ -25,7 +25,7 @@ def write_tables(folder: Path, console: Console) -> None:
     try:
         (folder / "tables").mkdir(exist_ok=True)
         for table in tables:
-            console.print(as_terminal(table))
+            console.print(as_terminal(table), "")
             for ending, text in (("md", as_markdown(table)), ("csv", as_csv(table, results))):
                 path = folder / "tables" / f"{table.name}.{ending}"
                 temporary = path.with_name(f".{path.name}")

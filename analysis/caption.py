@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from analysis.features import encoder
 from analysis.load import Results
 
 
 def caption(results: Results) -> str:
     """Say what the figures are and what they are not, the gravest first."""
-    return " ".join([*warnings(results), *facts(results), *shortcomings(results)])
+    return " ".join([*warnings(results), *facts(results), *methods(results), *shortcomings(results)])
 
 
-def untrained_arms(manifest: dict[str, Any]) -> list[str]:
-    """Return the arms whose features come from an encoder with random weights."""
-    wanted = {"feature": "encodec", "encodec_weights": "untrained"}
-    return [arm["name"] for arm in manifest["arms"] if wanted.items() <= arm["fixed"].items()]
+def arms_by(manifest: dict[str, Any], trait: Callable[[dict[str, Any]], Any]) -> dict[Any, list[str]]:
+    """Return the names of the arms that have a trait alike, in the manifest's order, by that trait."""
+    names: dict[Any, list[str]] = {}
+    for arm in manifest["arms"]:
+        names.setdefault(trait(arm), []).append(arm["name"])
+    return names
+
+
+def crops(arm: dict[str, Any]) -> tuple[float, int]:
+    """Return the length in seconds of an arm's crops, 0 for whole clips, and how many of them an evaluation sees."""
+    return arm["fixed"]["crop_seconds"], arm["fixed"]["crop_views"]
+
+
+def code_weight(arm: dict[str, Any]) -> str:
+    """Return the weight of an arm's language-model task, or its range where the search varies it; nothing without."""
+    if "code_lm" in arm["space"]:
+        return "{low:g} to {high:g}".format(**arm["space"]["code_lm"])
+    weight = arm["fixed"]["code_lm"]
+    return f"{weight:g}" if weight else ""
 
 
 def warnings(results: Results) -> Iterator[str]:
     if results.manifest["data"]["stand_in"]:
         yield "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50."
-    untrained = untrained_arms(results.manifest)
-    if untrained:
+    encoders = arms_by(results.manifest, lambda arm: encoder(arm["fixed"]))
+    if "untrained" in encoders:
         yield (
-            f"UNTRAINED ENCODER: {', '.join(untrained)}: EnCodec with random weights, a control "
+            f"* UNTRAINED ENCODER: {', '.join(encoders['untrained'])}: EnCodec with random weights, a control "
             "that says nothing about EnCodec itself."
         )
+    if "file" in encoders:  # which one is left out: its path tells of the user's machine
+        yield f"EnCodec's weights from a file: {', '.join(encoders['file'])}."
+
+
+def methods(results: Results) -> Iterator[str]:
+    """Say what arms do in training that their names need not tell."""
+    for (seconds, views), arms in arms_by(results.manifest, crops).items():
+        if seconds:
+            train = "trains" if len(arms) == 1 else "train"
+            crop = f"{train} on random crops of {seconds:g} s"
+            yield f"{', '.join(arms)} {crop}; evaluation averages {views} of them, evenly spaced."
+    for weight, arms in arms_by(results.manifest, code_weight).items():
+        if weight:
+            predict = "predicts" if len(arms) == 1 else "predict"
+            yield f"{', '.join(arms)} also {predict} EnCodec's codes of the next frame (weight {weight})."
 
 
 def facts(results: Results) -> Iterator[str]:

@@ -12,7 +12,9 @@ import pandas as pd
 from analysis.errors import ResultsError
 
 FORMAT = 1  # the newest format that this reader understands
-KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")  # what the tables cannot do without
+# what the tables cannot do without, of the manifest and of each of its arms
+KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")
+ARM_KEYS = ("name", "against", "fixed", "space", "parameters")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def load_results(folder: Path) -> Results:
     missing = ["format"] if version != FORMAT else [key for key in KEYS if key not in manifest]
     if missing:
         raise ResultsError(f"'{path}' is damaged: it has no {missing[0]}")
+    missing = [key for arm in manifest["arms"] for key in ARM_KEYS if key not in arm]
+    if missing:
+        raise ResultsError(f"'{path}' is damaged: one of its arms has no {missing[0]}")
     return Results(manifest, read_events(folder / "events.jsonl"))
 
 

@@ -20,8 +20,12 @@ class Classifier(nn.Module):
         self.feature = FEATURES[config.feature](config)
         self.model = MODELS[config.model].from_config(config, self.feature.channels, num_classes)
 
+    def frames(self, waves: Tensor) -> Tensor:
+        """Return the model's frames [B, C, T'] of `waves`, or of features made beforehand."""
+        return self.model.frames(self.feature(waves))
+
     def forward(self, waves: Tensor) -> Tensor:
-        return self.model(self.feature(waves))
+        return self.model.classify(self.frames(waves))
 
 
 def count_parameters(config: TrialConfig, num_classes: int) -> int:
@@ -44,15 +48,17 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
         UserError: a clip is too short for the model, or the shapes do not fit otherwise.
     """
     feature, model = sketch(config, num_classes)
+    crop, clip = config.crop_seconds, config.clip_seconds
+    length = f"crops of {crop:g} s" if crop else f"clips of {clip:g} s"
     try:
-        clip = feature.example(config)
+        batch = feature.example(config, 1, 1).batch([0], torch.device("cpu"))
         for method in active(config):
-            clip = method.on_eval(clip)
-        clip = feature(clip)
-        model.eval()(torch.empty(clip.shape, device="meta"))
+            batch = method.on_eval(batch)
+        shape = feature(batch.waves).shape
+        model.eval()(torch.empty(shape, device="meta"))
     except RuntimeError as error:
         raise UserError(
-            f"model '{config.model}' on feature '{config.feature}' fails on clips of {config.clip_seconds:g} s: "
+            f"model '{config.model}' on feature '{config.feature}' fails on {length}: "
             f"too short for its strides and stages? ({str(error).splitlines()[0]})"
         ) from error
 

@@ -80,14 +80,7 @@ class TrialConfig(TrainingKnobs, *(method.Knobs for method in METHODS)):
 
     @model_validator(mode="after")
     def fits_together(self) -> TrialConfig:
-        if self.convnext_kernel % 2 == 0:
-            raise ValueError(f"convnext_kernel must be odd, not {self.convnext_kernel}")
-        if any(depth < 1 for depth in self.convnext_depths):
-            raise ValueError(f"convnext_depths must all be at least 1, not {self.convnext_depths}")
-        if self.convnext_stem_kernel < self.convnext_stem_stride:
-            kernel, stride = self.convnext_stem_kernel, self.convnext_stem_stride
-            raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
-        for method in (FEATURES[self.feature], *REGULARIZERS):
+        for method in (MODELS[self.model], FEATURES[self.feature], *REGULARIZERS):
             method.check(self)
         if not FEATURES[self.feature].from_waves:
             for knob_name in (name for method in REGULARIZERS for name in method.wave_knobs if getattr(self, name)):

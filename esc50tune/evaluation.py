@@ -4,36 +4,70 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from esc50tune.data.clips import ClipSet, batches
-from esc50tune.regularizers import Regularizer
+from esc50tune.classifier import Classifier
+from esc50tune.data.batch import Batch
+from esc50tune.data.clips import Clips, batches
+from esc50tune.regularizers.base import Auxiliary, Regularizer
+
+
+class Means:
+    """Means over clips of figures that come a batch at a time; read once, so that a GPU is not waited for."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.sizes: Counter[str] = Counter()
+
+    def add(self, figures: dict[str, Tensor]) -> None:
+        """Take up each figure's values for the clips of a batch, [B]."""
+        for name, values in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + values.double().sum()
+            self.sizes[name] += len(values)
+
+    def read(self) -> dict[str, float]:
+        return {name: total.item() / self.sizes[name] for name, total in self.sums.items()}
 
 
 @torch.no_grad()
 def evaluate(
-    classifier: nn.Module,
-    clips: ClipSet,
+    classifier: Classifier,
+    clips: Clips,
     device: torch.device,
     methods: Sequence[Regularizer] = (),
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
-) -> tuple[float, float]:
-    """Return mean cross entropy (nats) and accuracy over all `clips`, each clip weighing the same."""
+) -> dict[str, float]:
+    """Return means over all `clips`: `loss` (plain cross entropy, nats), `acc`, and the figures of auxiliary tasks."""
     classifier.eval()
-    loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+    means = Means()
     for indices in batches(64, range(len(clips))):
-        targets, waves = clips.labels[indices].to(device), clips.waves(indices).to(device)
+        labels, batch = clips.labels[indices].to(device), clips.batch(indices, device)
         for method in methods:
-            waves = method.on_eval(waves)
+            batch = method.on_eval(batch)
         with autocast():
-            logits = average_views(classifier(waves).float(), len(indices))
-        loss += F.cross_entropy(logits, targets, reduction="sum")
-        correct += (logits.argmax(1) == targets).sum()
-    return loss.item() / len(clips), correct.item() / len(clips)
+            frames = classifier.frames(batch.waves)
+            logits = average_views(classifier.model.classify(frames).float(), len(indices))
+            tasks = auxiliaries(methods, classifier, frames, batch)
+        losses, right = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
+        means.add({"loss": losses, "acc": right, **figures_of(tasks)})
+    return means.read()
+
+
+def auxiliaries(
+    methods: Sequence[Regularizer], classifier: Classifier, frames: Tensor, batch: Batch
+) -> list[Auxiliary]:
+    """Return the tasks that `methods` add to the classification."""
+    tasks = (method.auxiliary(classifier.model, frames, batch) for method in methods)
+    return [task for task in tasks if task is not None]
+
+
+def figures_of(tasks: Sequence[Auxiliary]) -> dict[str, Tensor]:
+    return {name: value for task in tasks for name, value in task.figures.items()}
 
 
 def average_views(logits: Tensor, size: int) -> Tensor:

@@ -15,5 +15,13 @@ def open_clips(dataset: Dataset, config: TrialConfig, split: Split) -> ClipCache
     Raises:
         UserError: audio files are bad, the disk has no room, or what the feature needs cannot be had.
     """
-    waves = open_cache(dataset, config.sample_rate, config.clip_seconds)
-    return FEATURES[config.feature].prepare(config, waves, split.train)
+    return FEATURES[config.feature].prepare(config, open_waves(dataset, config), split.train)
+
+
+def open_waves(dataset: Dataset, config: TrialConfig) -> ClipCache:
+    """Return the decoded clips; decode them first where that was not done yet.
+
+    Raises:
+        UserError: audio files are bad, or the disk has no room.
+    """
+    return open_cache(dataset, config.sample_rate, config.clip_seconds)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
 from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import ClipSet, SearchData, batches
-from esc50tune.evaluation import evaluate
+from esc50tune.data.clips import SearchData, batches
+from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
@@ -31,13 +31,16 @@ class EpochResult:
 
     Attributes:
         epoch: 1 for the first.
-        train_loss: mean loss of the training batches as they were trained on (mixed, smoothed); None if not finite.
+        train_loss: mean classification loss of the training batches as they were trained on (mixed, smoothed); None if
+            not finite.
         train_acc: share of those clips classified right while training; of a mixed clip its heavier part counts.
         val_loss: plain cross entropy, mean over the validation clips, in nats; None if not finite.
         val_acc: share of the validation clips classified right, 0 to 1; 0 if the trial diverged.
         lr: learning rate of the last step.
         seconds: wall time of training and evaluating this epoch.
         diverged: the loss was not finite; this is the trial's last epoch.
+        figures: what auxiliary tasks came to, by name (`train_loss_codes`, `val_acc_codes`, ...); losses None if not
+            finite.
     """
 
     epoch: int
@@ -48,6 +51,12 @@ class EpochResult:
     lr: float
     seconds: float
     diverged: bool
+    figures: dict[str, float | None]
+
+    def flat(self) -> dict[str, Any]:
+        """Return its fields by name, and the figures beside them."""
+        fields = asdict(self)
+        return fields | fields.pop("figures")
 
 
 def train_trial(
@@ -91,7 +100,8 @@ class Trainer:
         self.methods = active(config)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         self.classifier = Classifier(config, data.num_classes).to(device)
-        self.classifier.feature.fit(self.waves(data.train, part) for part in batches(64, range(len(data.train))))
+        parts = batches(64, range(len(data.train)))
+        self.classifier.feature.fit(data.train.waves(part).to(device) for part in parts)
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)
@@ -99,9 +109,6 @@ class Trainer:
         for method in self.methods:
             self.optimizer = method.wrap_optimizer(self.optimizer)
             method.start(self.classifier)
-
-    def waves(self, clips: ClipSet, indices: list[int]) -> Tensor:
-        return clips.waves(indices).to(self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager:
         chosen = self.config.precision
@@ -114,66 +121,63 @@ class Trainer:
         self.epoch += 1
         # Streams that start anew each epoch make a resumed trial equal to an uninterrupted one.
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
-        train_loss, train_acc, lr = self.train()
-        val_loss, val_acc = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
-        diverged = not (math.isfinite(train_loss) and math.isfinite(val_loss))
-        return EpochResult(
-            epoch=self.epoch,
-            train_loss=None if diverged else train_loss,
-            train_acc=train_acc,
-            val_loss=None if diverged else val_loss,
-            val_acc=0.0 if diverged else val_acc,
-            lr=lr,
-            seconds=time.perf_counter() - start,
-            diverged=diverged,
-        )
+        trained, lr = self.train()
+        evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
+        both = {f"train_{name}": value for name, value in trained.items()}
+        both |= {f"val_{name}": value for name, value in evaluated.items()}
+        diverged = not all(map(math.isfinite, both.values()))
+        if diverged:
+            both |= {name: None for name in both if "loss" in name} | {"val_acc": 0.0}
+        common = {name: both.pop(name) for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
+        seconds = time.perf_counter() - start
+        return EpochResult(self.epoch, **common, lr=lr, seconds=seconds, diverged=diverged, figures=both)
 
-    def train(self) -> tuple[float, float, float]:
-        """Take an epoch's steps; return mean loss, accuracy, and the last step's learning rate."""
+    def train(self) -> tuple[dict[str, float], float]:
+        """Take an epoch's steps; return the means of its figures over the clips, and the last learning rate."""
         config, clips = self.config, self.data.train
         order = stream(config.seed, "order", self.epoch).permutation(len(clips)).tolist()
         streams = {method: stream(config.seed, method.name, self.epoch) for method in self.methods}
         steps = math.ceil(len(clips) / config.batch_size)
-        loss_sum, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        means = Means()
         self.classifier.train()
         for step, indices in enumerate(batches(config.batch_size, order)):
             lr = learning_rate(config, (self.epoch - 1) * steps + step, steps)
-            loss, hits = self.train_batch(indices, streams, lr)
-            loss_sum += loss * len(indices)
-            correct += hits
-        return loss_sum.item() / len(clips), correct.item() / len(clips), lr
+            means.add(self.train_batch(indices, streams, lr))
+        return means.read(), lr
 
     def train_batch(
         self, indices: list[int], streams: dict[Regularizer, np.random.Generator], lr: float
-    ) -> tuple[Tensor, Tensor]:
-        """Take one step on the training clips `indices`; return its mean loss and how many were right."""
-        waves = self.waves(self.data.train, indices)
-        targets = F.one_hot(self.data.train.labels[indices].to(self.device), self.data.num_classes).float()
+    ) -> dict[str, Tensor]:
+        """Take one step on the training clips `indices`; return each clip's `loss`, `acc`, and other figures."""
+        batch = self.data.train.batch(indices, self.device)
         for method, rng in streams.items():
-            waves, targets = method.on_batch(waves, targets, rng)
-        x = self.classifier.feature(waves)
+            batch = method.on_batch(batch, rng)
+        x = self.classifier.feature(batch.waves)
         for method, rng in streams.items():
             x = method.on_features(x, rng)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        passes: list[tuple[Tensor, Tensor]] = []  # loss and logits; a method may pass through the model more than once
+        passes: list[dict[str, Tensor]] = []  # a method may pass through the model more than once
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
             with self.autocast():
-                logits = self.classifier.model(x)
-            loss = F.cross_entropy(logits.float(), targets)
+                frames = self.classifier.model.frames(x)
+                logits = self.classifier.model.classify(frames).float()
+                tasks = auxiliaries(self.methods, self.classifier, frames, batch)
+            losses = F.cross_entropy(logits, batch.targets, reduction="none")
+            loss = losses.mean() + sum(task.loss for task in tasks)
             loss.backward()
             if self.config.clip_grad > 0.0:
                 nn.utils.clip_grad_norm_(self.classifier.parameters(), self.config.clip_grad)
-            passes.append((loss.detach(), logits.detach()))
+            right = logits.detach().argmax(1) == batch.targets.argmax(1)
+            passes.append({"loss": losses.detach(), "acc": right, **figures_of(tasks)})
             return loss
 
         self.optimizer.step(closure)
         for method in self.methods:
             method.after_step(self.classifier)
-        loss, logits = passes[0]
-        return loss, (logits.argmax(1) == targets.argmax(1)).sum()
+        return passes[0]
 
     def evaluated(self) -> nn.Module:
         """Return the classifier to evaluate and to predict with."""

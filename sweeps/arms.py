@@ -8,12 +8,12 @@ from typing import Any
 
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError, nearest
+from esc50tune.features import FEATURES
 from esc50tune.knobs import Search
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.seeds import derive_seed
-
-COMBINED = ("dropout", "drop-path", "label-smoothing", "mixup", "shift")
-REFERENCE = "convnext"
+from sweeps.presets import Preset
+from sweeps.studies import Method, Study
 
 # Every arm tunes the learning rate: comparing arms at one rate would favour those it happens to suit.
 NUISANCE = ("lr",)
@@ -49,47 +49,66 @@ def search_range(knob: str) -> Search | None:
     return Search(*search) if search else None
 
 
-def known_arms() -> dict[str, dict[str, Any]]:
-    """Return what each arm sets, by name: the two models, every regularizer alone, and the usual ones together."""
-    alone = {method.name: {"model": "convnext", **method.on} for method in REGULARIZERS}
-    together = {"model": "convnext"}
-    for name in COMBINED:
-        together |= alone[name]
-    return {"baseline": {"model": "hifigan"}, REFERENCE: {"model": "convnext"}, **alone, "all": together}
+def make_arms(
+    study: Study, names: Iterable[str], preset: Preset, base: dict[str, Any], settings: dict[str, Any]
+) -> list[Arm]:
+    """Return the arms `names` of a study.
 
-
-def make_arms(names: Iterable[str], preset: dict[str, Any], settings: dict[str, Any]) -> list[Arm]:
-    """Return the arms `names` on top of a preset's knobs, with the knobs of `settings` fixed in all of them.
+    Args:
+        study: it knows the arms.
+        names: those to make.
+        preset: sets knobs that the arms leave open.
+        base: knobs that presets and arms may change.
+        settings: knobs that the command line fixes in every arm.
 
     Raises:
-        UserError: an arm is unknown or named twice, or a setting switches off what an arm is about.
+        UserError: an arm is unknown or named twice, or a setting contradicts what an arm is about.
     """
-    known, arms = known_arms(), []
+    arms: list[Arm] = []
     for name in names:
-        if name not in known:
-            raise UserError(f"no arm is called '{name}'{nearest(name, known)}")
+        if name not in study.arms:
+            raise UserError(f"no arm is called '{name}'{nearest(name, study.arms)}")
         if any(arm.name == name for arm in arms):
             raise UserError(f"arm '{name}' is named twice in --arms")
-        arms.append(make_arm(name, known[name], preset, settings))
+        arms.append(make_arm(name, study.arms[name], preset, base, settings))
     return arms
 
 
-def without_effect(arms: list[Arm]) -> list[str]:
+def without_effect(arms: list[Arm], reference: str | None) -> list[str]:
     """Name the arms whose method every arm has on already, by the preset or --set, so that they compare nothing."""
-    plain = next((arm.fixed for arm in arms if arm.name == REFERENCE), None)
-    return [arm.name for arm in arms if arm.name != REFERENCE and arm.fixed == plain]
+    plain = next((arm.fixed for arm in arms if arm.name == reference), None)
+    return [arm.name for arm in arms if arm.name != reference and arm.fixed == plain]
 
 
-def make_arm(name: str, on: dict[str, Any], preset: dict[str, Any], settings: dict[str, Any]) -> Arm:
-    config = TrialConfig.from_flat({**preset, **on, **settings})
-    for knob in on:
-        if knob in settings and (knob == "model" or not getattr(config, knob)) and on[knob] != getattr(config, knob):
-            raise UserError(f"--set {knob}={settings[knob]} contradicts arm '{name}'; leave out one of them")
-    # 'all' keeps its strengths: seven dimensions cannot be searched with a handful of trials.
-    own = [knob for knob in on if knob != "model" and name != "all"]
-    varied = [knob for knob in (*NUISANCE, *own) if knob not in settings and search_range(knob)]
+def make_arm(name: str, method: Method, preset: Preset, base: dict[str, Any], settings: dict[str, Any]) -> Arm:
+    wanted = {**method.fixed, **settings}
+    preset_knobs = preset.for_arm(wanted["model"], wanted.get("feature"))
+    feature = wanted.get("feature", preset_knobs["feature"])
+    own = own_knobs(method, feature)
+    config = TrialConfig.from_flat({**base, **preset_knobs, **method.fixed, **own, **settings})
+    refuse_contradictions(name, method, own, settings, config)
+    own_searched = own if method.searched else {}
+    varied = [knob for knob in (*NUISANCE, *own_searched) if knob not in settings and search_range(knob)]
     fixed = {knob: value for knob, value in config.to_flat().items() if knob != "seed"}
     return Arm(name, fixed, {knob: widened(search_range(knob), fixed[knob]) for knob in varied})
+
+
+def own_knobs(method: Method, feature: str) -> dict[str, Any]:
+    """Return what the method sets, without that part of it that needs waveforms where there are none."""
+    if feature not in FEATURES or FEATURES[feature].from_waves:
+        return method.own
+    of_waves = {knob for regularizer in REGULARIZERS for knob in regularizer.wave_knobs}
+    return {knob: value for knob, value in method.own.items() if knob not in of_waves} or method.own
+
+
+def refuse_contradictions(
+    name: str, method: Method, own: dict[str, Any], settings: dict[str, Any], config: TrialConfig
+) -> None:
+    strengths = {knob for regularizer in REGULARIZERS for knob in regularizer.Knobs.model_fields}
+    for knob, value in {**method.fixed, **own}.items():
+        chosen = getattr(config, knob)
+        if knob in settings and chosen != value and (knob not in strengths or not chosen):
+            raise UserError(f"--set {knob}={settings[knob]} contradicts arm '{name}'; leave out one of them")
 
 
 def widened(search: Search, default: float) -> Search:

@@ -31,17 +31,26 @@ def at_least(least: int) -> Callable[[str], int]:
     return read
 
 
-def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.ArgumentParser:
-    """Return the parser of a sweep script."""
+def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> argparse.ArgumentParser:
+    """Return the parser of the sweep script `name`."""
     parser = OneSentenceParser(description=description, allow_abbrev=False)
-    parser.set_defaults(default_arms=default_arms)
+    parser.set_defaults(script=name, default_arms=default_arms, base=None, feature=None)
     study = parser.add_argument_group("the study")
     study.add_argument(
         "--data", default="auto", help="folder in ESC-50's layout; auto: $ESC50_ROOT, data/ESC-50, stand-in"
     )
     study.add_argument("--arms", help=f"names, comma-separated (default: {','.join(default_arms)})")
     study.add_argument("--num-samples", type=at_least(1), default=40, help="trials in all, dealt equally (default 40)")
-    study.add_argument("--feature", help="raw, logmel or encodec, for every arm alike (default: the preset's)")
+    if name == "regularization":
+        study.add_argument(
+            "--base", help="what regularizers are added to: convnext-raw, convnext-encodec, causal-lm, ..."
+        )
+        study.add_argument("--feature", help="raw, logmel or encodec, for every arm alike (default: the preset's)")
+    study.add_argument(
+        "--encodec-weights",
+        default="pretrained",
+        help="pretrained (default), untrained, or a file of EnCodec's weights",
+    )
     study.add_argument("--preset", help="small (default without a GPU), full (default with one), seed")
     study.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix a knob in every arm")
     study.add_argument("--test-fold", type=at_least(0), default=None, help="fold that no search sees (default 5)")
@@ -74,7 +83,7 @@ def make_parser(description: str, default_arms: tuple[str, ...]) -> argparse.Arg
 def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:
     """Run a sweep script; bad input ends it with one sentence on standard error and exit code 2."""
     try:
-        code = dispatch(make_parser(description, default_arms).parse_args(), name)
+        code = dispatch(make_parser(name, description, default_arms).parse_args())
     except (UserError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
@@ -88,15 +97,15 @@ def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> No
     sys.exit(code)
 
 
-def dispatch(args: argparse.Namespace, script: str) -> int:
+def dispatch(args: argparse.Namespace) -> int:
     """Do what the command line asks for. Imports wait until here, so that --help does not wait for them."""
     if args.debug:
         from sweeps.debug import debug
 
-        debug(args, script)
+        debug(args)
         return 0
     if args.arm is not None or args.trial is not None:
         raise UserError("--arm and --trial go with --debug")
     from sweeps.runner import run_sweep
 
-    return run_sweep(args, script)
+    return run_sweep(args)

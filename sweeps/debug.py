@@ -19,34 +19,39 @@ from esc50tune.trial import EpochResult, train_trial
 from sweeps.console import Console, percent, say
 from sweeps.plan import make_plan, print_plan
 from sweeps.resources import this_machine
+from sweeps.studies import study_of
 
 HEADER = f"{'epoch':>5} {'train loss':>11} {'train acc':>10} {'val loss':>9} {'val acc':>8} {'lr':>9} {'seconds':>8}"
 
 
-def debug(args: argparse.Namespace, script: str) -> None:
+def debug(args: argparse.Namespace) -> None:
     """Run one trial: an arm's default setting, or trial `--trial` of a finished sweep once more."""
     if args.trial is not None:
         config, data, threads = trial_of_sweep(args)
     else:
-        config, data, threads = default_of_arm(args, script)
+        config, data, threads = default_of_arm(args)
     torch.set_num_threads(threads)
     print_epochs(train_trial(config, data), config.epochs)
 
 
-def default_of_arm(args: argparse.Namespace, script: str) -> tuple[TrialConfig, SearchData, int]:
-    args.arms = args.arm or (args.arms or args.default_arms[0]).split(",")[0]
+def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
+    args.arms = args.arm or (args.arms or study_of(args).default[0]).split(",")[0]
     args.num_samples = 1
-    plan, console = make_plan(args, [this_machine()], script), Console()
+    plan, console = make_plan(args, [this_machine()]), Console()
     print_plan(plan, console)
     say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
-    return plan.config(plan.arms[0]), plan.data(plan.arms[0]), plan.share.cpus
+    data = open_search_data(plan.open_clips(plan.arms[0]), plan.split)
+    return plan.config(plan.arms[0]), data, plan.share.cpus
 
 
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
     if args.name is None:
         raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
-    if args.set or args.arm or args.arms or args.feature or args.preset or args.data != "auto":
-        raise UserError("--trial runs a trial as it was: leave out --set, --arm, --arms, --feature, --preset, --data")
+    for flag in ("set", "arm", "arms", "base", "feature", "preset"):
+        if getattr(args, flag):
+            raise UserError(f"--trial runs a trial as it was: leave out --{flag}")
+    if args.data != "auto":
+        raise UserError("--trial runs a trial on the sweep's data: leave out --data")
     results = load_results(Path(args.results) / args.name)
     config = dealt_config(results, args.trial)
     dataset = read_dataset(Path(results.manifest["data"]["root"]))

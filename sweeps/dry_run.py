@@ -11,6 +11,9 @@ import torch
 from rich import box
 from rich.table import Table
 
+from esc50tune.data.clips import SearchData
+from esc50tune.features import FEATURES
+from esc50tune.seeds import stream
 from esc50tune.trial import Trainer, default_device
 from sweeps.arms import Arm
 from sweeps.console import Console, clock, say, shown
@@ -22,7 +25,7 @@ SLOW_STEP = 1.0  # seconds for one clip from which a whole batch is not waited f
 
 def step_seconds(trainer: Trainer) -> float:
     """Time one training step, after one to warm up; a slow model is timed on one clip and scaled to the batch."""
-    size = min(trainer.config.batch_size, len(trainer.data.train))
+    size = len(trainer.data.train)
     single = timed_step(trainer, 1)
     if single > SLOW_STEP:
         return single * size
@@ -33,7 +36,7 @@ def step_seconds(trainer: Trainer) -> float:
 def timed_step(trainer: Trainer, size: int) -> float:
     indices = list(range(size))
     start = time.perf_counter()
-    trainer.train_batch(indices, {}, trainer.config.lr)
+    trainer.train_batch(indices, {method: stream(0, method.name) for method in trainer.methods}, trainer.config.lr)
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -48,12 +51,17 @@ class Cost:
 
 
 def measure(arm: Arm, plan: Plan) -> Cost:
-    """Time one step of the arm's default setting; evaluation is counted as a third of a step for as many clips."""
-    config, data, device = plan.config(arm), plan.data(arm), default_device()
+    """Time one step of the arm's default setting on clips of nothing, so that no feature need be computed for it.
+
+    Evaluation is counted as a third of a step for as many clips, or crops.
+    """
+    config, device, classes = plan.config(arm), default_device(), len(plan.dataset.classes)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    trainer = Trainer(config, data, device)
-    steps = math.ceil(len(data.train) / config.batch_size) + len(data.val) / config.batch_size / 3
+    clips = FEATURES[config.feature].example(config, min(config.batch_size, plan.train_clips), classes)
+    trainer = Trainer(config, SearchData(clips, clips), device)
+    views = config.crop_views if config.crop_seconds else 1
+    steps = math.ceil(plan.train_clips / config.batch_size) + views * plan.val_clips / config.batch_size / 3
     seconds = step_seconds(trainer) * steps * config.epochs
     return Cost(seconds, torch.cuda.max_memory_reserved() if device.type == "cuda" else 0)
 

@@ -16,7 +16,7 @@ import torch
 
 FORMAT = 1  # raise it when a reader of older folders would misread a newer one
 FILE = "manifest.json"
-PACKAGES = ("torch", "torchaudio", "ray", "optuna", "numpy", "pandas", "scipy", "soundfile")
+PACKAGES = ("torch", "torchaudio", "encodec", "ray", "optuna", "numpy", "pandas", "scipy", "soundfile")
 ROOT = Path(__file__).resolve().parents[1]
 
 

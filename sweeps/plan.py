@@ -15,18 +15,20 @@ from typing import Any
 from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.data.cache import ClipCache
-from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.clips import open_search_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.data.locate import STAND_IN_BANNER, find_dataset, usual_seconds
 from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
-from esc50tune.inputs import open_clips
-from sweeps.arms import REFERENCE, Arm, make_arms, trial_seed, without_effect
+from esc50tune.features import FEATURES
+from esc50tune.inputs import open_clips, open_waves
+from sweeps.arms import Arm, make_arms, trial_seed, without_effect
 from sweeps.console import Console, say
 from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
 from sweeps.resources import Machine, Share, share_machines, total
+from sweeps.studies import Study, study_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Plan:
 
     Attributes:
         folder: its results folder, not there yet.
-        caches: each arm's decoded clips, by name.
+        study: what the script studies.
+        facts: how many clips were padded, cut, averaged, and had which rate.
         left_out: how many clips are used on no side because their source recording has takes on another.
         trials: how many will run: the same number for each arm.
         asked: how many were asked for.
@@ -46,7 +49,8 @@ class Plan:
 
     folder: Path
     dataset: Dataset
-    caches: dict[str, ClipCache]
+    study: Study
+    facts: dict[str, Any]
     split: Split
     train_clips: int
     val_clips: int
@@ -77,21 +81,22 @@ class Plan:
     @property
     def preset_says(self) -> str:
         """What the preset says of itself, and what the command line changed of it."""
-        changed = ", ".join(f"{knob}={self.arms[0].fixed.get(knob)}" for knob in self.settings)
-        return self.preset.says + (f"; but {changed}" if changed else "")
+        values = {knob: str(self.arms[0].fixed.get(knob)) for knob in self.settings}
+        changed = ", ".join(f"{knob}={value.rpartition(os.sep)[2]}" for knob, value in values.items())
+        says = self.preset.describe(arm.fixed for arm in self.arms)
+        return says + (f"; but {changed}" if changed else "")
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """How many clips were padded, cut, averaged, and had which rate."""
-        return self.caches[self.arms[0].name].facts
-
-    def data(self, arm: Arm) -> SearchData:
-        """Open the clips that the arm's trials may see."""
-        return open_search_data(self.caches[arm.name], self.split)
+    def open_clips(self, arm: Arm) -> ClipCache:
+        """Open the clips that the arm's batches are made of; compute its features first where they are missing."""
+        return open_clips(self.dataset, self.config(arm), self.split)
 
     def config(self, arm: Arm) -> TrialConfig:
         """Return the arm's first trial: its default setting."""
         return arm.config({}, trial_seed(self.seed, 0))
+
+    def present(self, name: str | None) -> str | None:
+        """Return the name of an arm, or None where this sweep does not run it."""
+        return name if any(arm.name == name for arm in self.arms) else None
 
     def manifest(self) -> dict[str, Any]:
         return describe_run() | {
@@ -111,6 +116,7 @@ class Plan:
             "arms": [
                 {
                     "name": arm.name,
+                    "against": self.present(self.study.against.get(arm.name)),
                     "fixed": arm.fixed,
                     "space": {knob: search._asdict() for knob, search in arm.space.items()},
                     "parameters": self.parameters[arm.name],
@@ -118,7 +124,7 @@ class Plan:
                 }
                 for arm in self.arms
             ],
-            "reference": REFERENCE,
+            "reference": self.present(self.study.reference),
             "trials": self.trials,
             "search": self.search,
             "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
@@ -127,13 +133,13 @@ class Plan:
         }
 
 
-def make_plan(args: argparse.Namespace, machines: Sequence[Machine], script: str) -> Plan:
+def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     """Check a command line against the data and the machines.
 
     Raises:
         UserError: anything about it is wrong; nothing was written but the cache of decoded clips.
     """
-    folder = results_folder(args, script)
+    folder, study = results_folder(args), study_of(args)
     preset = find_preset(args.preset, total(machines).gpus > 0)
     settings = dict(parse_setting(text) for text in args.set)
     if args.feature is not None:
@@ -141,22 +147,25 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine], script: str
     if "seed" in settings:
         raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
     share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
-    knobs = preset.for_feature(settings.get("feature"))
-    names, dropped = choose_arms(args, knobs, settings)  # wrong knobs are told before any data is read
+    names, dropped = choose_arms(args, study, preset, settings)  # wrong knobs are told before any data is read
     trials = equal_deal(args.num_samples, len(names))
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
-    arms = make_arms(names, {"clip_seconds": usual_seconds(dataset), **knobs}, settings)
+    base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights}
+    arms = make_arms(study, names, preset, base, settings)
     parameters = {arm.name: count_parameters(arm.config({}, 0), len(dataset.classes)) for arm in arms}
     if not args.debug:  # there, a breakpoint in the model should stop at the first real batch
         for arm in arms:
             check_clip_length(arm.config({}, 0), len(dataset.classes))
-    caches = {arm.name: open_clips(dataset, arm.config({}, 0), split) for arm in arms}
-    data = open_search_data(caches[arms[0].name], split)
+    for arm in arms:
+        FEATURES[arm.fixed["feature"]].require(arm.config({}, 0))
+    waves = {arm.name: open_waves(dataset, arm.config({}, 0)) for arm in arms}
+    data = open_search_data(waves[arms[0].name], split)
     plan = Plan(
         folder=folder,
         dataset=dataset,
-        caches=caches,
+        study=study,
+        facts=waves[arms[0].name].facts,
         split=split,
         train_clips=len(data.train),
         val_clips=len(data.val),
@@ -179,21 +188,21 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine], script: str
 
 
 def choose_arms(
-    args: argparse.Namespace, knobs: dict[str, Any], settings: dict[str, Any]
+    args: argparse.Namespace, study: Study, preset: Preset, settings: dict[str, Any]
 ) -> tuple[list[str], list[str]]:
     """Return the names of the arms to run, and of those default arms that are not run because they compare nothing."""
-    names = list(args.default_arms) if args.arms is None else [name.strip() for name in args.arms.split(",")]
-    idle = without_effect(make_arms(names, knobs, settings))
+    names = list(study.default) if args.arms is None else [name.strip() for name in args.arms.split(",")]
+    idle = without_effect(make_arms(study, names, preset, {}, settings), study.reference)
     if idle and args.arms is not None:
         raise UserError(
-            f"arm '{idle[0]}' would be the same as '{REFERENCE}': the preset or --set switches it on in every arm; "
-            "leave out one of them"
+            f"arm '{idle[0]}' would be the same as '{study.reference}': the preset, --base or --set switches it on in "
+            "every arm; leave out one of them"
         )
     return [name for name in names if name not in idle], idle
 
 
-def results_folder(args: argparse.Namespace, script: str) -> Path:
-    name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{script}"
+def results_folder(args: argparse.Namespace) -> Path:
+    name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{args.script}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(
             f"--name '{name}': a name has letters, digits, '.', '_' and '-' alone and starts with a letter or digit"

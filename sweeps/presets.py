@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from esc50tune.data import latents
 from esc50tune.errors import UserError, nearest
+
+Knobs = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -15,31 +18,50 @@ class Preset:
 
     Attributes:
         knobs: what it sets, its feature among it.
-        for_raw, for_frames: what it sets besides on raw audio, and on features that come in frames.
-        says: what it reduces or repeats, printed at the start and kept in the manifest.
+        for_raw, for_frames, for_causal: what it sets besides on raw audio, on features that come in frames, and of
+            those for the causal ConvNeXt.
+        says: what it reduces or repeats in every arm, printed at the start and kept in the manifest.
+        says_where: the same of arms that have certain knob values, with those values.
         holds_out_test: False for a study that selects on the fold it reports.
     """
 
     name: str
-    knobs: dict[str, Any]
-    for_raw: dict[str, Any]
-    for_frames: dict[str, Any]
+    knobs: Knobs
+    for_raw: Knobs
+    for_frames: Knobs
+    for_causal: Knobs
     says: str
+    says_where: tuple[tuple[str, Knobs], ...] = field(default=())
     holds_out_test: bool = True
 
-    def for_feature(self, feature: str | None) -> dict[str, Any]:
-        """Return its knob values when `feature` is used; None for its own."""
+    def for_arm(self, model: str, feature: str | None) -> Knobs:
+        """Return its knob values for a model on a feature; None for its own feature."""
         feature = feature or self.knobs["feature"]
-        rate = {"sample_rate": latents.RATE} if feature == "encodec" else {}
-        return self.knobs | (self.for_raw if feature == "raw" else self.for_frames) | rate
+        knobs = self.knobs | (self.for_raw if feature == "raw" else self.for_frames)
+        knobs |= self.for_causal if model == "causal" else {}
+        return knobs | ({"sample_rate": latents.RATE} if feature == "encodec" else {})
+
+    def describe(self, arms: Iterable[Knobs]) -> str:
+        """Say what it does to sweeps of `arms`, given by their knob values."""
+        arms = list(arms)
+        parts = [words for words, values in self.says_where if any(values.items() <= arm.items() for arm in arms)]
+        return "; ".join([self.says, *parts])
 
 
-def front(kernel: int, stride: int, downsample: int) -> dict[str, int]:
+def front(kernel: int, stride: int, downsample: int) -> Knobs:
     """The ConvNeXt's stem and its stride between stages."""
     return {"convnext_stem_kernel": kernel, "convnext_stem_stride": stride, "convnext_downsample": downsample}
 
 
 SEED_FRONTS = (front(16, 16, 4), front(4, 4, 2))  # the original study's, on raw audio and on EnCodec's frames
+
+# As log-mel is; an untrained encoder's channels differ from each other far more than any of them varies.
+STANDARDISED = {"encodec_standardise": True}
+
+
+def dropouts(rate: float) -> Knobs:
+    """The original study's two dropouts, coupled."""
+    return {"dropout": rate, "channel_dropout": rate}
 
 
 PRESETS = {
@@ -58,10 +80,15 @@ PRESETS = {
                 "convnext_width": 16,
                 "convnext_depths": [1, 1, 2, 1],
             },
-            front(32, 8, 4),
-            front(4, 2, 2),
-            "reduced to fit two CPU cores: log-mel (64 bands, 50 frames/s) at 8 kHz instead of raw audio at 44.1 kHz, "
-            "models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width, 60 epochs",
+            front(32, 8, 4) | {"crop_seconds": 1.5, "crop_views": 3},
+            front(4, 2, 2) | STANDARDISED,
+            {"causal_blocks": 2},
+            "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width, 60 epochs",
+            (
+                ("log-mel (64 bands, 50 frames/s) at 8 kHz", {"feature": "logmel", "sample_rate": 8_000}),
+                ("raw audio in crops of 1.5 s", {"feature": "raw", "crop_seconds": 1.5}),
+                ("2 causal blocks instead of 8", {"model": "causal", "causal_blocks": 2}),
+            ),
         ),
         Preset(
             "full",
@@ -71,8 +98,10 @@ PRESETS = {
                 "warmup_epochs": 5,
                 "convnext_depths": [3, 3, 9, 3],
             },
-            *SEED_FRONTS,
-            "full size: raw audio at 44.1 kHz, full width, 100 epochs",
+            SEED_FRONTS[0],
+            SEED_FRONTS[1] | STANDARDISED,
+            {},
+            "full width, 100 epochs",
         ),
         Preset(
             "seed",
@@ -83,15 +112,17 @@ PRESETS = {
                 "schedule": "constant",
                 "precision": "fp32",
                 "weight_decay": 0.01,
+                "weight_decay_norms": True,
                 "label_smoothing": 0.1,
-                "dropout": 0.1,
-                "channel_dropout": 0.1,
                 "convnext_form": "seed",
-                "convnext_width": 64,
-                "convnext_depths": [3, 3, 3, 3],
                 "convnext_kernel": 49,
+                "causal_norm": "group",
+                "causal_pool": "last",
+                "code_smoothing": 0.1,
             },
-            *SEED_FRONTS,
+            SEED_FRONTS[0] | dropouts(0.1) | {"batch_size": 16, "convnext_width": 64, "convnext_depths": [3, 3, 3, 3]},
+            SEED_FRONTS[1] | dropouts(0.25) | {"batch_size": 64, "convnext_width": 256, "convnext_depths": [3, 3]},
+            dropouts(0.05) | {"sam_rho": 0.05, "sam_masks": "different"},
             "the original study's settings: it selects on the fold that it reports, so it has NO TEST FOLD and its "
             "figures are optimistic; its runs of up to 10,000 epochs, stopped by hand, are 100 epochs here",
             holds_out_test=False,

@@ -10,7 +10,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from sweeps.cli import run_script
 
-ARMS = ("baseline", "convnext", "dropout", "drop-path", "label-smoothing", "mixup", "shift", "all")
+ARMS = ("baseline", "convnext", "dropout", "sam", "label-smoothing", "mixup", "shift", "all")
 
 if __name__ == "__main__":
     run_script("regularization", __doc__, ARMS)

@@ -18,6 +18,7 @@ import torch
 from ray import tune
 
 from analysis.__main__ import write_tables
+from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
 from sweeps.console import Console, say, shown
 from sweeps.driver import Driver
@@ -44,7 +45,7 @@ RAY_SETTINGS = {
 }
 
 
-def run_sweep(args: argparse.Namespace, script: str) -> int:
+def run_sweep(args: argparse.Namespace) -> int:
     """Run a sweep, or its dry run; return the exit code: 0, 1 when trials failed, 130 when interrupted.
 
     Raises:
@@ -53,18 +54,19 @@ def run_sweep(args: argparse.Namespace, script: str) -> int:
     console = Console()
     os.environ.update(RAY_SETTINGS)
     machines = join_cluster(args.address) if args.address else [this_machine()]
-    plan = make_plan(args, machines, script)
+    plan = make_plan(args, machines)
     if args.dry_run:
         dry_run(plan, console)
         return 0
     if plan.share.gpus and args.gpus_per_trial is None:
         args.gpus_per_trial = measured_share(plan, console)
-        plan = make_plan(args, machines, script)
+        plan = make_plan(args, machines)
     print_plan(plan, console)
+    caches = {arm.name: plan.open_clips(arm) for arm in plan.arms}
     if not args.address:
         start_ray(plan, not args.no_dashboard, console)
     try:
-        return run_plan(plan, console)
+        return run_plan(plan, caches, console)
     finally:
         ray.shutdown()
 
@@ -123,7 +125,7 @@ def measured_share(plan: Plan, console: Console) -> float:
     return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
-def run_plan(plan: Plan, console: Console) -> int:
+def run_plan(plan: Plan, caches: dict[str, ClipCache], console: Console) -> int:
     try:
         plan.folder.mkdir(parents=True)
     except OSError as error:
@@ -136,7 +138,7 @@ def run_plan(plan: Plan, console: Console) -> int:
     interrupted = False
     try:
         with progress:
-            fit(driver, plan)
+            fit(driver, plan, caches)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is short, and must not be cut
         interrupted = True
@@ -145,12 +147,12 @@ def run_plan(plan: Plan, console: Console) -> int:
     return report_end(plan, state, interrupted, console)
 
 
-def fit(driver: Driver, plan: Plan) -> None:
+def fit(driver: Driver, plan: Plan, caches: dict[str, ClipCache]) -> None:
     """Let Ray Tune run all trials. Its own files go to a folder that is thrown away: nothing of it is read."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     fields: dict[str, Any] = {
         "results": str(plan.folder),
-        "caches": {name: str(cache.folder) for name, cache in plan.caches.items()},
+        "caches": {name: str(cache.folder) for name, cache in caches.items()},
         **asdict(plan.split),
         "threads": plan.share.cpus,
         "device": "cuda" if plan.share.gpus else "cpu",

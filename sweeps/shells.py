@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from esc50tune.trial import EpochResult
 from sweeps.driver import Driver
 
-EPOCH_FIELDS = [field.name for field in dataclasses.fields(EpochResult)]  # Tune adds many more of its own
+EPOCH_FIELDS = [field.name for field in dataclasses.fields(EpochResult)]
 
 
 class DealingSearcher(Searcher):
@@ -53,7 +53,9 @@ class ArmScheduler(FIFOScheduler):
         return "val_acc"
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        goes_on = self._driver.record(trial.config["trial"], {name: result[name] for name in EPOCH_FIELDS})
+        # Tune adds many fields of its own.
+        told = {n: v for n, v in result.items() if n in EPOCH_FIELDS or n.startswith(("train_", "val_"))}
+        goes_on = self._driver.record(trial.config["trial"], told)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:

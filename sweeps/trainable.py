@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,4 +34,4 @@ def run_trial(spec: dict[str, Any]) -> None:
     # Ray hides no GPU from a trial that was given none, so the device is named.
     device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
     for result in train_trial(config, data, device, checkpoint):
-        tune.report(asdict(result))
+        tune.report(result.flat())

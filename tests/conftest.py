@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from esc50tune.data.cache import ClipCache, open_cache
-from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.clips import ClipsInMemory, SearchData, open_search_data
 from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
 from esc50tune.data.split import search_split
-from esc50tune.regularizers import Regularizer
+from esc50tune.models import Model
+from esc50tune.regularizers import REGULARIZERS, Regularizer
 
 RATE, SECONDS = 8_000, 0.25
 PITCHES = {"low": 300, "middle": 900, "high": 2_500}
@@ -97,12 +101,67 @@ SMALL = {
 }
 
 
-def switched_on(method: type[Regularizer]) -> dict:
-    """What switches a method on, at a size that fits the tones."""
-    return method.on | ({"crop_seconds": 0.2, "crop_views": 3} if method.name == "crop" else {})
+# Knobs of a causal model that trains on the latents in a fraction of a second.
+CAUSAL = SMALL | {
+    "model": "causal",
+    "feature": "encodec",
+    "sample_rate": 24_000,
+    "causal_blocks": 2,
+    "causal_kernel": 5,
+}
+
+
+def switched_on(method: type[Regularizer], feature: str = "logmel") -> dict:
+    """What switches a method on, at a size that fits the tests' clips; nothing where it cannot be had on `feature`."""
+    knobs = method.on | ({"crop_seconds": 0.2, "crop_views": 3} if method.name == "crop" else {})
+    not_to_be_had = method.wave_knobs if feature == "encodec" else ("code_lm",)
+    return {name: value for name, value in knobs.items() if name not in not_to_be_had}
+
+
+def all_on(feature: str = "logmel") -> dict:
+    """What switches on every method that can be had on `feature`."""
+    return {name: value for method in REGULARIZERS for name, value in switched_on(method, feature).items()}
 
 
 @pytest.fixture
 def small() -> dict:
     """Knobs of a model that trains on the tones in a fraction of a second."""
     return dict(SMALL)
+
+
+def random_latents(size: int, seed: int, frames: int = 19) -> ClipsInMemory:
+    """What EnCodec might have made of clips of three classes, with the codes of two codebooks."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, 128, frames, generator=generator)
+    codes = torch.randint(1024, (size, 2, frames), generator=generator)
+    return ClipsInMemory(x, torch.arange(size) % 3, 3, codes)
+
+
+@pytest.fixture
+def latents() -> SearchData:
+    return SearchData(random_latents(20, 1), random_latents(9, 2))
+
+
+def assert_same(model: Model, reference: Callable[[dict[str, Tensor], Tensor], Tensor], x: Tensor) -> None:
+    """Compare logits, and every parameter's gradient of a smoothed cross entropy, with those of `reference`."""
+    weights = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    logits, expected = model(x), reference(weights, x)
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-10)
+    labels = torch.arange(len(x)) % logits.shape[1]
+    for outcome in (logits, expected):
+        F.cross_entropy(outcome, labels, label_smoothing=0.1).backward()
+    for name, p in model.named_parameters():
+        gradient = weights[name].grad
+        assert gradient.any(), name
+        assert (p.grad - gradient).abs().max() < 1e-8 * gradient.abs().max(), name
+
+
+def watch(model: Model, see: Callable[[Tensor], object]) -> None:
+    """Call `see` with what goes into each pass through `model`."""
+    frames = model.frames
+
+    def seen(x: Tensor) -> Tensor:
+        see(x)
+        return frames(x)
+
+    model.frames = seen

@@ -59,6 +59,11 @@ class ClipCache:
         """Open the clips of one fold, int16 [clips, T], read-only and memory-mapped."""
         return np.load(self.folder / f"fold-{number}.npy", mmap_mode="r")
 
+    def codes(self, number: int) -> np.ndarray | None:
+        """Open the codes of one fold of encoded clips, int16 [clips, N, T]; None where they are not encoded."""
+        path = self.folder / f"codes-{number}.npy"
+        return np.load(path, mmap_mode="r") if path.is_file() else None
+
 
 def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
     """Return the cache of `dataset` at `rate` Hz and `seconds` a clip; make it first where there is none.

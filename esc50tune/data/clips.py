@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 
 
-class ClipSet:
-    """Clips of some folds, in the order of the csv within a fold, without those of some source recordings.
+class Clips(ABC):
+    """Clips in an order.
 
     Attributes:
         labels: int64 [N].
+        num_classes: of the whole dataset.
+    """
+
+    labels: Tensor
+    num_classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def waves(self, indices: Sequence[int]) -> Tensor:
+        """Return the clips `indices` on the CPU: waveforms [B, 1, T] in -1..1, or features made beforehand."""
+
+    @abstractmethod
+    def codes(self, indices: Sequence[int]) -> Tensor | None:
+        """Return their codes, int64 [B, N, T], or None where the feature has none."""
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> Batch:
+        targets = F.one_hot(self.labels[indices], self.num_classes).float()
+        codes = self.codes(indices)
+        return Batch.of(self.waves(indices).to(device), targets.to(device), None if codes is None else codes.to(device))
+
+
+@dataclass
+class ClipsInMemory(Clips):
+    """Clips that are tensors already: waves [N, 1, T] or features [N, C, T], labels [N], and codes [N, books, T]."""
+
+    held: Tensor
+    labels: Tensor
+    num_classes: int
+    held_codes: Tensor | None = None
+
+    def waves(self, indices: Sequence[int]) -> Tensor:
+        return self.held[indices]
+
+    def codes(self, indices: Sequence[int]) -> Tensor | None:
+        return None if self.held_codes is None else self.held_codes[indices]
+
+
+class ClipSet(Clips):
+    """Clips of some folds, in the order of the csv within a fold, without those of some source recordings.
+
+    Attributes:
         sources: source recording of each clip.
         left_out: how many clips of the folds are not in it.
     """
 
     def __init__(self, cache: ClipCache, folds: Sequence[int], without: Set[str] = frozenset()) -> None:
         rows = [(fold, row) for fold in folds for row in range(len(cache.labels[fold]))]
+        self.num_classes = len(cache.classes)
         self._arrays = {fold: cache.fold(fold) for fold in folds}
+        self._codes = {fold: cache.codes(fold) for fold in folds}
         self._places = [(fold, row) for fold, row in rows if cache.sources[fold][row] not in without]
         self.labels = torch.tensor([cache.labels[fold][row] for fold, row in self._places])
         self.sources = [cache.sources[fold][row] for fold, row in self._places]
         self.left_out = len(rows) - len(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -40,20 +85,28 @@ class ClipSet:
         return tuple(self._arrays)
 
     def waves(self, indices: Sequence[int]) -> Tensor:
-        """Return the clips `indices` on the CPU: waveforms [B, 1, T] in -1..1, or features made beforehand."""
         rows = np.stack([self._arrays[fold][row] for fold, row in (self._places[i] for i in indices)])
         if rows.dtype == np.int16:
             return torch.from_numpy(rows[:, None, :]).float().div_(32_768.0)
         return torch.from_numpy(rows)
+
+    def codes(self, indices: Sequence[int]) -> Tensor | None:
+        places = [self._places[i] for i in indices]
+        if any(self._codes[fold] is None for fold, _ in places):
+            return None
+        return torch.from_numpy(np.stack([self._codes[fold][row] for fold, row in places])).long()
 
 
 @dataclass(frozen=True)
 class SearchData:
     """What a trial of a search learns from and is selected on. The test fold's array is never opened for it."""
 
-    train: ClipSet
-    val: ClipSet
-    num_classes: int
+    train: Clips
+    val: Clips
+
+    @property
+    def num_classes(self) -> int:
+        return self.train.num_classes
 
 
 def open_search_data(cache: ClipCache, split: Split) -> SearchData:
@@ -75,7 +128,7 @@ def open_search_data(cache: ClipCache, split: Split) -> SearchData:
         raise UserError(
             f"class '{cache.classes[untrained[0]]}' has no clip of its own in the training folds {split.train}"
         )
-    return SearchData(train, val, len(cache.classes))
+    return SearchData(train, val)
 
 
 def batches(size: int, order: Sequence[int]) -> Iterator[list[int]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import urllib.error
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,22 @@ from esc50tune.seeds import derive_seed
 
 RATE = 24_000  # Hz; the model takes no other
 HOP = 320  # samples a frame: 75 frames a second
+CODEBOOK_SIZE = 1024
 FILE = "encodec_24khz-d7cc33bc.th"  # the published weights; the package downloads and checks them
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # kbit/s: 2, 4, 8, 16, 32 codebooks
 KMEANS_FRAMES = 20_000  # of the training folds, for the codebooks of the untrained encoder
 UNTRAINED_SEED = 0  # one fixed random encoder, so that it is the same control in every trial
 
 
-@dataclass(frozen=True)
-class LatentCache(ClipCache):
-    """Encoded clips. `fold(n)` is the encoder's output, float32 [clips, 128, frames]; `codes(n)` its codes."""
-
-    def codes(self, number: int) -> np.ndarray:
-        """Open the codes of one fold, int16 [clips, codebooks, frames], read-only and memory-mapped."""
-        return np.load(self.folder / f"codes-{number}.npy", mmap_mode="r")
+def codebooks(bandwidth: float) -> int:
+    """Return how many codebooks a bandwidth in kbit/s buys: 10 bits a code, 75 codes a second of each."""
+    return round(bandwidth * 1000 / (math.log2(CODEBOOK_SIZE) * RATE / HOP))
 
 
-def open_latents(waves: ClipCache, weights: str, bandwidth: float, train: tuple[int, ...]) -> LatentCache:
+def open_latents(waves: ClipCache, weights: str, bandwidth: float, train: tuple[int, ...]) -> ClipCache:
     """Return the encoded clips of `waves` (24 kHz); encode them first where that was not done yet.
 
+    `fold(n)` of what it returns is the encoder's output, float32 [clips, 128, frames], and `codes(n)` its codes.
     An interrupted run goes on with the fold it was at; of several processes one encodes and the others wait.
 
     Args:
@@ -66,7 +64,7 @@ def open_latents(waves: ClipCache, weights: str, bandwidth: float, train: tuple[
         with FileLock(f"{folder}.lock"):
             if not (folder / INDEX).is_file():
                 encode_all(waves, weights, bandwidth, train, folder)
-    return LatentCache.at(folder)
+    return ClipCache.at(folder)
 
 
 def fingerprint(weights: str) -> str:
@@ -80,7 +78,7 @@ def weights_file(weights: str) -> Path:
     path = Path(weights).expanduser()
     path = path / FILE if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"encodec_weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
+        raise UserError(f"--encodec-weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
     return path
 
 
@@ -101,7 +99,7 @@ def load_encodec(weights: str) -> Any:
                 place = Path(torch.hub.get_dir()) / "checkpoints"
                 raise UserError(
                     f"EnCodec's weights could not be downloaded ({error}); put the file '{FILE}' into '{place}', or "
-                    "name it by --set encodec_weights=PATH"
+                    "name it by --encodec-weights PATH"
                 ) from None
         with torch.random.fork_rng([]):
             torch.manual_seed(derive_seed(UNTRAINED_SEED, "untrained encoder"))
@@ -123,6 +121,9 @@ def encode_all(waves: ClipCache, weights: str, bandwidth: float, train: tuple[in
     """Encode every fold, then fit codebooks if they are to be fitted, then write the codes; the index comes last."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_encodec(weights).to(device)
+    for module in model.encoder.modules():  # or every clip would compute the weights anew
+        if hasattr(module, "weight_g"):
+            torch.nn.utils.remove_weight_norm(module)
     total = sum(len(rows) for rows in waves.labels.values())
     with Progress(transient=True) as progress:
         task = progress.add_task(f"encoding {total} clips by EnCodec", total=total)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from esc50tune.data.cache import ClipCache
+from esc50tune.data.clips import Clips, ClipsInMemory
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -34,14 +35,19 @@ class Feature(nn.Module):
         """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
 
     @classmethod
+    def require(cls, config: TrialConfig) -> None:
+        """Raise UserError where a file that the feature needs is not there."""
+
+    @classmethod
     def prepare(cls, config: TrialConfig, waves: ClipCache, train: tuple[int, ...]) -> ClipCache:
         """Return the clips that its batches are made of; compute them first where that is to be done beforehand."""
         return waves
 
     @classmethod
-    def example(cls, config: TrialConfig) -> Tensor:
-        """Return a batch of one silent clip as its batches are, `[1, C, T]`."""
-        return torch.zeros(1, 1, round(config.sample_rate * config.clip_seconds))
+    def example(cls, config: TrialConfig, size: int, num_classes: int) -> Clips:
+        """Return `size` clips of nothing, shaped as its batches are made of, to try and time a model on."""
+        silence = torch.zeros(size, 1, round(config.sample_rate * config.clip_seconds))
+        return ClipsInMemory(silence, torch.arange(size) % num_classes, num_classes)
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Learn statistics from the training clips."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache
+from esc50tune.data.clips import Clips, ClipsInMemory
 from esc50tune.features.base import Feature
 from esc50tune.features.statistics import channel_statistics
 from esc50tune.knobs import knob
@@ -49,12 +50,20 @@ class Encodec(Feature):
             raise ValueError(f"feature 'encodec' needs sample_rate={latents.RATE}, not {config.sample_rate}")
 
     @classmethod
+    def require(cls, config: TrialConfig) -> None:
+        latents.fingerprint(config.encodec_weights)
+
+    @classmethod
     def prepare(cls, config: TrialConfig, waves: ClipCache, train: tuple[int, ...]) -> ClipCache:
         return latents.open_latents(waves, config.encodec_weights, config.encodec_bandwidth, train)
 
     @classmethod
-    def example(cls, config: TrialConfig) -> Tensor:
-        return torch.zeros(1, cls.channels, math.ceil(config.sample_rate * config.clip_seconds / latents.HOP))
+    def example(cls, config: TrialConfig, size: int, num_classes: int) -> Clips:
+        frames = math.ceil(config.sample_rate * config.clip_seconds / latents.HOP)
+        codes = torch.zeros(size, latents.codebooks(config.encodec_bandwidth), frames, dtype=torch.long)
+        return ClipsInMemory(
+            torch.zeros(size, cls.channels, frames), torch.arange(size) % num_classes, num_classes, codes
+        )
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         if self.standardise:

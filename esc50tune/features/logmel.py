@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,13 @@ class LogMel(Feature):
 
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
-        hop = round(config.sample_rate / config.logmel_frames_per_second)
-        window = 1 << (4 * hop - 1).bit_length()
+        self.hop = round(config.sample_rate / config.logmel_frames_per_second)
+        window = 1 << (4 * self.hop - 1).bit_length()
         self.channels = config.logmel_bands
         self.decibel = nn.Sequential(
-            MelSpectrogram(config.sample_rate, n_fft=window, hop_length=hop, n_mels=self.channels, mel_scale="slaney"),
+            MelSpectrogram(
+                config.sample_rate, n_fft=window, hop_length=self.hop, n_mels=self.channels, mel_scale="slaney"
+            ),
             AmplitudeToDB(),
         )
         self.register_buffer("mean", torch.zeros(self.channels, 1))
@@ -51,9 +54,12 @@ class LogMel(Feature):
         self.deviation.copy_(deviation.clamp_min(1e-3))  # a band of digital silence has none
 
     def level(self, waves: Tensor) -> Tensor:
-        """Return the level of each band and frame, in dB, not below -100; in single precision even under autocast."""
+        """Return the level of each band and frame, in dB, not below -100; in single precision even under autocast.
+
+        As many frames as EnCodec has: one for each hop begun.
+        """
         with torch.autocast(waves.device.type, enabled=False):
-            return self.decibel(waves[:, 0].float())
+            return self.decibel(waves[:, 0].float())[..., : math.ceil(waves.shape[-1] / self.hop)]
 
     def forward(self, waves: Tensor) -> Tensor:
         return (self.level(waves) - self.mean) / self.deviation

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from esc50tune.models.base import Model
+from esc50tune.models.causal import CausalConvNeXt
 from esc50tune.models.convnext import ConvNeXt
 from esc50tune.models.hifigan import HiFiGANClassifier
 
-# Each has `Knobs` and `from_config(config, in_channels, num_classes)`, and turns [B, C, T] into logits [B, K].
-MODELS = {
+MODELS: dict[str, type[Model]] = {
     "hifigan": HiFiGANClassifier,
     "convnext": ConvNeXt,
+    "causal": CausalConvNeXt,
 }

@@ -6,7 +6,7 @@ they normalise, where, how a branch starts, and how weights are initialised; bot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -14,26 +14,11 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from esc50tune.knobs import knob
-from esc50tune.regularizers import active
+from esc50tune.models.base import Model
+from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
-
-BranchLayers = Callable[[float], Sequence[nn.Module]]
-
-
-def no_branch_layers(depth: float) -> Sequence[nn.Module]:
-    return ()
-
-
-class FrameNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each frame of `[B, C, T]`."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
 class SeedBlock(nn.Module):
@@ -74,7 +59,7 @@ class PublishedBlock(nn.Module):
         return x + self.branch_layers(self.layer_scale * branch)
 
 
-class ConvNeXt(nn.Module):
+class ConvNeXt(Model):
     """1d ConvNeXt classifier, `[B, C, T]` to logits `[B, K]`.
 
     `seed` at its settings for raw audio (width 64, depths 3,3,3,3, kernel 49, stem 16/16, downsample 4) has
@@ -161,8 +146,17 @@ class ConvNeXt(nn.Module):
             self.apply(initialise_as_published)
 
     @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        kernel, stride = config.convnext_stem_kernel, config.convnext_stem_stride
+        if config.convnext_kernel % 2 == 0:
+            raise ValueError(f"convnext_kernel must be odd, not {config.convnext_kernel}")
+        if any(depth < 1 for depth in config.convnext_depths):
+            raise ValueError(f"convnext_depths must all be at least 1, not {config.convnext_depths}")
+        if kernel < stride:
+            raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
+
+    @classmethod
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> ConvNeXt:
-        methods = active(config)
         return cls(
             in_channels,
             num_classes,
@@ -172,16 +166,22 @@ class ConvNeXt(nn.Module):
             config.convnext_kernel,
             (config.convnext_stem_kernel, config.convnext_stem_stride),
             config.convnext_downsample,
-            lambda depth: [layer for method in methods if (layer := method.branch_layer(depth)) is not None],
+            branch_layers_of(config),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, K] for `x` [B, C, T].
+    def frames(self, x: Tensor) -> Tensor:
+        stem, length = self.trunk[0].kernel_size[0], x.shape[-1]
+        if length < stem:  # padding would let it through
+            raise RuntimeError(f"convnext_stem_kernel is {stem}, the clip has {length} samples or frames")
+        return self.trunk(x)
+
+    def classify(self, frames: Tensor) -> Tensor:
+        """Return logits [B, K] for `frames` [B, C, T].
 
         The seed applies a 1x1 convolution to each frame and then takes the mean; both are linear, so the mean comes
         first here: the same parameters, the same logits, less work.
         """
-        return self.head(self.trunk(x).mean(-1))
+        return self.head(frames.mean(-1))
 
 
 def initialise_as_published(module: nn.Module) -> None:

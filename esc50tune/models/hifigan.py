@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from esc50tune.knobs import knob
+from esc50tune.models.base import Model
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
 
 
-class HiFiGANClassifier(nn.Module):
+class HiFiGANClassifier(Model):
     """HiFi-GAN scale discriminator with one output channel a class; logits are its last output's mean over time.
 
     A first convolution (15 taps), five strided grouped ones (41 taps), one of 5 and one of 3 taps, all with weight
@@ -58,15 +59,13 @@ class HiFiGANClassifier(nn.Module):
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> HiFiGANClassifier:
         return cls(in_channels, num_classes, config.hifigan_channels)
 
-    def frame_logits(self, x: Tensor) -> Tensor:
-        """Return the logits of each output frame, `[B, K, T']`, for `x` [B, C, T]."""
+    def frames(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             x = self.activation(layer(x))
-        return self.last(x)
+        return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, K] for `x` [B, C, T]."""
-        return self.frame_logits(x).mean(-1)
+    def classify(self, frames: Tensor) -> Tensor:
+        return self.last(frames).mean(-1)
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:

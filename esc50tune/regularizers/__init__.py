@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from esc50tune.regularizers.base import Regularizer
 from esc50tune.regularizers.between_class import BetweenClass
 from esc50tune.regularizers.channel_dropout import ChannelDropout
+from esc50tune.regularizers.code_lm import CodeLM
 from esc50tune.regularizers.crop import Crop
 from esc50tune.regularizers.drop_path import DropPath
 from esc50tune.regularizers.dropout import Dropout
@@ -35,6 +36,7 @@ REGULARIZERS: list[type[Regularizer]] = [
     Dropout,
     ChannelDropout,
     DropPath,
+    CodeLM,
     WeightDecay,
     SAM,
     EMA,

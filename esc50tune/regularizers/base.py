@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from esc50tune.data.batch import Batch
+
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
+    from esc50tune.models.base import Model
+
+
+class Auxiliary(NamedTuple):
+    """A task besides the classification: what it adds to the loss, and figures [B] to report of the clips."""
+
+    loss: Tensor
+    figures: dict[str, Tensor]
 
 
 class Regularizer:
@@ -43,18 +53,21 @@ class Regularizer:
         """Return a layer for the end of a residual branch at relative `depth` (0 first block, 1 last), or None."""
         return None
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Change a training batch: waves [B, 1, T] in -1..1, or features made beforehand, [B, C, T]; targets
-        [B, K] as probabilities."""
-        return waves, targets
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Change a training batch: waveforms, or features made beforehand, and targets."""
+        return batch
 
     def on_features(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         """Change a training batch's features [B, C, T']; on raw audio they are the waves."""
         return x
 
-    def on_eval(self, waves: Tensor) -> Tensor:
-        """Return views of each clip, [B * V, 1, T'] in the order of the clips; their probabilities are averaged."""
-        return waves
+    def on_eval(self, batch: Batch) -> Batch:
+        """Return V views of each clip, in the order of the clips; their probabilities are averaged."""
+        return batch
+
+    def auxiliary(self, model: Model, frames: Tensor, batch: Batch) -> Auxiliary | None:
+        """Return a further task on the model's frames [B, C, T'], in training and at evaluation, or None."""
+        return None
 
     def parameter_groups(self, model: nn.Module, groups: list[dict]) -> list[dict]:
         """Change the optimizer's parameter groups."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -37,8 +39,8 @@ class BetweenClass(Regularizer):
             le=1.0,
         )
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        size = len(waves)
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        waves, targets, size = batch.waves, batch.targets, len(batch)
         keys = torch.from_numpy(rng.uniform(size=(size, size))).to(waves.device)
         share = torch.from_numpy(rng.uniform(size=size)).to(waves)
         chosen = torch.from_numpy(rng.uniform(size=size) < self.config.between_class).to(waves.device)
@@ -48,9 +50,10 @@ class BetweenClass(Regularizer):
         chosen = chosen & apart.any(1)  # a batch of one class has no partners
         level = a_weighted_level(waves, self.config.sample_rate)
         mixed, mixed_targets = mix(waves, waves[other], targets, targets[other], level, level[other], share)
-        return (
-            torch.where(chosen[:, None, None], mixed, waves),
-            torch.where(chosen[:, None], mixed_targets, targets),
+        return replace(
+            batch,
+            waves=torch.where(chosen[:, None, None], mixed, waves),
+            targets=torch.where(chosen[:, None], mixed_targets, targets),
         )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -46,18 +46,17 @@ class Crop(Regularizer):
                 f"crop_seconds ({config.crop_seconds:g}) is longer than clip_seconds ({config.clip_seconds:g})"
             )
 
-    def length(self, waves: Tensor) -> int:
-        """Return a crop's samples, or frames of features made beforehand."""
-        return max(1, round(waves.shape[-1] * self.config.crop_seconds / self.config.clip_seconds))
+    def lengths(self, batch: Batch) -> tuple[int, int]:
+        """Return a clip's and a crop's samples, or frames of features made beforehand."""
+        whole = batch.waves.shape[-1]
+        return whole, max(1, round(whole * self.config.crop_seconds / self.config.clip_seconds))
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        length = self.length(waves)
-        start = rng.integers(0, waves.shape[-1] - length, len(waves), endpoint=True)
-        index = torch.from_numpy(start).to(waves.device)[:, None, None] + torch.arange(length, device=waves.device)
-        return waves.gather(-1, index.expand(-1, waves.shape[1], -1)), targets
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        whole, length = self.lengths(batch)
+        start = torch.from_numpy(rng.integers(0, whole - length, len(batch), endpoint=True))
+        return batch.over_time((start[:, None] + torch.arange(length)).to(batch.waves.device))
 
-    def on_eval(self, waves: Tensor) -> Tensor:
-        length = self.length(waves)
-        starts = np.rint(np.linspace(0, waves.shape[-1] - length, self.config.crop_views)).astype(int)
-        views = torch.stack([waves[..., start : start + length] for start in starts], dim=1)
-        return views.flatten(0, 1)
+    def on_eval(self, batch: Batch) -> Batch:
+        whole, length = self.lengths(batch)
+        start = torch.linspace(0, whole - length, self.config.crop_views, dtype=torch.float64).round().long()
+        return batch.views((start[:, None] + torch.arange(length)).to(batch.waves.device))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import BaseModel
-from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -26,6 +28,6 @@ class LabelSmoothing(Regularizer):
             lt=1.0,
         )
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
         share = self.config.label_smoothing
-        return waves, targets * (1.0 - share) + share / targets.shape[1]
+        return replace(batch, targets=batch.targets * (1.0 - share) + share / batch.targets.shape[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -31,11 +31,11 @@ class Mixup(Regularizer):
             le=10.0,
         )
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        size, alpha = len(waves), self.config.mixup
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        waves, targets, size, alpha = batch.waves, batch.targets, len(batch), self.config.mixup
         share = rng.beta(alpha, alpha, size)
         share = torch.from_numpy(np.maximum(share, 1.0 - share)).to(waves)
         other = torch.from_numpy(rng.permutation(size)).to(waves.device)
         wave_share, target_share = share[:, None, None], share[:, None]
         mixed = wave_share * waves + (1.0 - wave_share) * waves[other]
-        return mixed, target_share * targets + (1.0 - target_share) * targets[other]
+        return batch.mixed(mixed, target_share * targets + (1.0 - target_share) * targets[other], other, share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -38,11 +40,11 @@ class Scale(Regularizer):
         if 0.0 < config.scale < 1.0:
             raise ValueError(f"scale ({config.scale:g}) is a factor of at least 1, or 0 for none")
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        size = len(waves)
-        speed = torch.from_numpy(self.config.scale ** rng.uniform(-1.0, 1.0, size)).to(waves.device)
-        place = torch.from_numpy(rng.uniform(size=size)).to(waves.device)
-        return play(waves, speed, place), targets
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        size, device = len(batch), batch.waves.device
+        speed = torch.from_numpy(self.config.scale ** rng.uniform(-1.0, 1.0, size)).to(device)
+        place = torch.from_numpy(rng.uniform(size=size)).to(device)
+        return replace(batch, waves=play(batch.waves, speed, place))
 
 
 def play(waves: Tensor, speed: Tensor, place: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
+from esc50tune.data.batch import Batch
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -37,17 +39,13 @@ class Shift(Regularizer):
         )
         polarity: float = knob(0.0, "probability that a clip's sign is flipped", source="EAT-S: .5", ge=0.0, le=1.0)
 
-    def on_batch(self, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        size, config = len(waves), self.config
-        offset = np.rint(rng.uniform(-1.0, 1.0, size) * config.shift * waves.shape[-1] / 2.0).astype(np.int64)
+    def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        size, length, config = len(batch), batch.waves.shape[-1], self.config
+        offset = np.rint(rng.uniform(-1.0, 1.0, size) * config.shift * length / 2.0).astype(np.int64)
         gain = 10.0 ** (rng.uniform(-1.0, 1.0, size) * config.gain_db / 20.0)
         sign = np.where(rng.uniform(size=size) < config.polarity, -1.0, 1.0)
-        factor = torch.from_numpy(gain * sign).to(waves)
-        return cyclic_shift(waves, torch.from_numpy(offset).to(waves.device)) * factor[:, None, None], targets
-
-
-def cyclic_shift(waves: Tensor, offset: Tensor) -> Tensor:
-    """Shift each clip of `waves` [B, C, T] to the right by `offset` [B] samples; what leaves returns at the left."""
-    length = waves.shape[-1]
-    index = (torch.arange(length, device=waves.device) - offset[:, None]) % length
-    return waves.gather(-1, index[:, None, :].expand(-1, waves.shape[1], -1))
+        # What leaves a clip at the right returns at the left.
+        place = (torch.arange(length) - torch.from_numpy(offset)[:, None]) % length
+        turned = batch.over_time(place.to(batch.waves.device))
+        factor = torch.from_numpy(gain * sign).to(batch.waves)
+        return replace(turned, waves=turned.waves * factor[:, None, None])

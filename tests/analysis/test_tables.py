@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,34 @@ from rich.console import Console
 
 from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
-from analysis.load import load_results
+from analysis.load import Results, load_results
 from analysis.render import as_csv, as_markdown, as_terminal
-from analysis.tables import make_tables
+from analysis.tables import Table, make_tables
 
-FIXED = {"feature": "logmel", "clip_seconds": 0.25}
+FIXED = {
+    "model": "convnext",
+    "feature": "logmel",
+    "sample_rate": 8_000,
+    "logmel_bands": 64,
+    "encodec_weights": "pretrained",
+    "clip_seconds": 0.25,
+    "crop_seconds": 0.0,
+    "crop_views": 10,
+    "code_lm": 0.0,
+}
+
+
+def made_arm(name: str, against: str | None, parameters: int, **knobs) -> dict:
+    return {
+        "name": name,
+        "against": against,
+        "fixed": FIXED | knobs,
+        "space": {},
+        "parameters": parameters,
+        "epochs": 2,
+    }
+
+
 MANIFEST = {
     "format": 1,
     "name": "made",
@@ -31,13 +56,17 @@ MANIFEST = {
     "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80, "left_out": 0},
     "preset": {"name": "small", "says": "reduced"},
     "arms": [
-        {"name": "baseline", "parameters": 1_000, "epochs": 2, "fixed": FIXED},
-        {"name": "convnext", "parameters": 2_000, "epochs": 2, "fixed": FIXED},
-        {"name": "mixup", "parameters": 2_000, "epochs": 2, "fixed": FIXED},
+        made_arm("baseline", None, 1_000, model="hifigan"),
+        made_arm("convnext", "baseline", 2_000),
+        made_arm("mixup", "convnext", 2_000),
     ],
     "reference": "convnext",
     "trials": 6,
 }
+
+WITHOUT_AGAINST = json.dumps(
+    MANIFEST | {"arms": [{key: arm[key] for key in arm if key != "against"} for arm in MANIFEST["arms"]]}
+).encode()
 
 # trial: arm, is default, validation accuracies, loss of the last epoch, why it ended
 TRIALS = [
@@ -48,6 +77,51 @@ TRIALS = [
     ("convnext", False, [0.3, 0.5], 0.8, "finished"),  # a tie in accuracy: the lower loss is the best
     ("mixup", False, [0.3, 0.65], 1.0, "finished"),
 ]
+
+
+# a feature's two arms: their knobs
+FEATURES = {
+    "raw": {"feature": "raw", "sample_rate": 44_100, "crop_seconds": 1.5, "crop_views": 4},
+    "raw24": {"feature": "raw", "sample_rate": 24_000},
+    "logmel": {"sample_rate": 24_000, "logmel_bands": 128},
+    "encodec": {"feature": "encodec", "sample_rate": 24_000},
+    "untrained": {"feature": "encodec", "sample_rate": 24_000, "encodec_weights": "untrained"},
+}
+ARCHITECTURES = [
+    arm
+    for feature, knobs in FEATURES.items()
+    for arm in (
+        made_arm(f"hifigan-{feature}", None, 2_000, model="hifigan", **knobs),
+        made_arm(f"convnext-{feature}", f"hifigan-{feature}", 3_000, **knobs),
+    )
+] + [made_arm("causal-lm", "hifigan-encodec", 1_000, model="causal", code_lm=1.0, **FEATURES["encodec"])]
+
+# arm: the accuracy of its one trial
+SCORES = {
+    "hifigan-raw": 0.3,
+    "convnext-raw": 0.45,
+    "hifigan-raw24": 0.35,
+    "convnext-raw24": 0.3,
+    "hifigan-logmel": 0.5,
+    "convnext-logmel": 0.65,
+    "hifigan-encodec": 0.6,
+    "convnext-encodec": 0.7,
+    "hifigan-untrained": 0.2,
+    "convnext-untrained": 0.25,
+    "causal-lm": 0.55,
+}
+
+
+def part(arms: list[dict], *names: str) -> list[dict]:
+    """Return the arms of a sweep of these names alone."""
+    return [
+        arm | {"against": arm["against"] if arm["against"] in names else None} for arm in arms if arm["name"] in names
+    ]
+
+
+def with_knobs(name: str, **knobs) -> list[dict]:
+    """Return the arms of the architectures sweep, one of them with other knobs."""
+    return [arm | {"fixed": arm["fixed"] | knobs} if arm["name"] == name else arm for arm in ARCHITECTURES]
 
 
 def write_results(folder: Path, run: list = TRIALS, **changes) -> Path:
@@ -64,6 +138,32 @@ def write_results(folder: Path, run: list = TRIALS, **changes) -> Path:
     lines = [json.dumps({"seq": seq, **event}) + "\n" for seq, event in enumerate(events)]
     (folder / "events.jsonl").write_text("".join(lines))
     return folder
+
+
+def write_architectures(folder: Path, arms: list[dict] = ARCHITECTURES, **changes) -> Path:
+    run = [(arm["name"], True, [0.1, SCORES[arm["name"]]], 1.0, "finished") for arm in arms]
+    return write_results(folder, run, arms=arms, **{"reference": None, "trials": len(arms), **changes})
+
+
+def shown(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(as_terminal(table))
+    return console.file.getvalue()
+
+
+def csv_rows(table: Table, results: Results) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(as_csv(table, results))))
+
+
+def markdown_rows(table: Table) -> list[list[str]]:
+    """Return the cells of the Markdown table, its heading first."""
+    lines = [line for line in as_markdown(table).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])]
+
+
+@pytest.fixture
+def architectures(tmp_path: Path) -> Results:
+    return load_results(write_architectures(tmp_path / "architectures"))
 
 
 @pytest.fixture
@@ -90,6 +190,91 @@ def test_each_regularizer_is_compared_with_the_plain_convnext(tables: dict) -> N
     assert frame.loc["mixup", "difference"] == 15.0
     assert frame["default"].tolist() == [50.0, 55.0]
     assert frame["median"].tolist() == [50.0, 60.0]
+
+
+def test_each_convnext_is_compared_with_the_baseline_on_its_feature(architectures: Results) -> None:
+    (table,) = make_tables(architectures)
+    assert table.name == "baseline-vs-convnext"
+    assert table.title.startswith("Baseline (HiFi-GAN discriminator) against 1d ConvNeXt, by feature")
+    assert table.frame["difference"].dropna().to_dict() == {
+        "convnext-raw": 15.0,
+        "convnext-raw24": -5.0,
+        "convnext-logmel": 15.0,
+        "convnext-encodec": 10.0,
+        "causal-lm": -5.0,
+        "convnext-untrained": 5.0,
+    }
+    assert table.frame.loc["convnext-raw24", "best"] == 30.0
+
+
+def test_the_rows_against_a_baseline_follow_it_in_the_manifests_order(architectures: Results) -> None:
+    (table,) = make_tables(architectures)
+    assert list(table.frame.index) == [*list(SCORES)[:8], "causal-lm", "hifigan-untrained", "convnext-untrained"]
+
+
+def test_a_line_parts_the_features_in_the_terminal(architectures: Results, tables: dict) -> None:
+    (table,) = make_tables(architectures)
+    lines = shown(table).splitlines()
+    below = [after.split()[0] for line, after in itertools.pairwise(lines) if line.startswith("──")]
+    assert below == [f"hifigan-{feature}" for feature in FEATURES]
+    assert lines[-1].startswith("convnext-untrained")
+    for table in tables.values():
+        assert sum(line.startswith("──") for line in shown(table).splitlines()) == 1
+
+
+def test_the_features_stand_first_in_the_files_where_there_are_several(architectures: Results, tables: dict) -> None:
+    (table,) = make_tables(architectures)
+    words = {
+        "hifigan-raw": "raw 44.1 kHz",
+        "convnext-raw24": "raw 24 kHz",
+        "hifigan-logmel": "log-mel 128 bands 24 kHz",
+        "convnext-encodec": "EnCodec",
+        "causal-lm": "EnCodec",
+        "hifigan-untrained": "EnCodec, untrained",
+    }
+    rows = csv_rows(table, architectures)
+    assert words.items() <= {row["arm"]: row["feature"] for row in rows}.items()
+    assert list(rows[0])[:3] == ["feature", "arm", "best"]
+    heading, *body = markdown_rows(table)
+    assert heading[:3] == ["feature", "arm", "best, %"]
+    assert [cells[0] for cells in body] == [row["feature"] for row in rows]
+    for table in tables.values():
+        assert markdown_rows(table)[0][:2] == ["arm", "best, %"]
+        assert "feature" not in table.frame
+
+
+def test_one_baseline_is_no_table_by_feature(tmp_path: Path) -> None:
+    arms = part(ARCHITECTURES, "hifigan-encodec", "causal-lm")
+    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    assert table.title == "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt"
+    assert table.frame.loc["causal-lm", "difference"] == -5.0
+
+
+def test_arms_whose_partners_are_missing_have_a_table_beside_the_others(tmp_path: Path) -> None:
+    arms = part(ARCHITECTURES, "convnext-raw", "hifigan-logmel", "convnext-logmel", "causal-lm")
+    versus, alone = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    assert list(versus.frame.index) == ["hifigan-logmel", "convnext-logmel"]
+    assert (alone.name, alone.title) == ("arms", "The sweep's arms, without one to compare with")
+    assert alone.frame["best"].to_dict() == {"convnext-raw": 45.0, "causal-lm": 55.0}
+    assert alone.frame["difference"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("reference", "model", "words"),
+    [
+        ("convnext", "convnext", "each arm against the plain ConvNeXt"),
+        ("convnext-raw", "convnext", "each arm against convnext-raw, the plain ConvNeXt"),
+        ("causal-lm", "causal", "each arm against causal-lm, without regularizers"),
+    ],
+)
+def test_the_ablation_names_what_it_compares_with(tmp_path: Path, reference: str, model: str, words: str) -> None:
+    arms = [made_arm(reference, None, 2_000, model=model), made_arm("mixup", reference, 2_000, model=model)]
+    trials = [(reference, True, [0.3, 0.5], 1.0, "finished"), TRIALS[2]]
+    folder = write_results(tmp_path / "made", trials, arms=arms, reference=reference)
+    (table,) = make_tables(load_results(folder))
+    assert table.name == "regularization-ablation"
+    assert table.title == f"Regularization ablation: {words}"
+    assert table.frame.loc["mixup", "difference"] == 5.0
 
 
 def test_a_tie_goes_to_the_lower_validation_loss(tables: dict) -> None:
@@ -119,6 +304,34 @@ def test_the_caption_says_what_the_figures_are(tables: dict) -> None:
         assert words not in caption
 
 
+def test_the_caption_says_which_arms_train_on_crops(architectures: Results) -> None:
+    caption = make_tables(architectures)[0].caption
+    crops = "hifigan-raw, convnext-raw train on random crops of 1.5 s; evaluation averages 4 of them, evenly spaced."
+    assert crops in caption
+    assert caption.count("crops") == 1
+
+
+def test_arms_with_other_crops_are_told_apart(tmp_path: Path) -> None:
+    arms = with_knobs("convnext-raw", crop_seconds=2.0, crop_views=10)
+    caption = make_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
+    assert "hifigan-raw trains on random crops of 1.5 s; evaluation averages 4 of them" in caption
+    assert "convnext-raw trains on random crops of 2 s; evaluation averages 10 of them" in caption
+
+
+def test_the_caption_says_which_arms_predict_codes(architectures: Results, tables: dict) -> None:
+    words = "causal-lm also predicts EnCodec's codes of the next frame (weight 1)."
+    assert words in make_tables(architectures)[0].caption
+    assert "next frame" not in tables["baseline-vs-convnext"].caption
+
+
+def test_a_weight_of_the_codes_that_the_search_varies_is_told_as_its_range(tmp_path: Path) -> None:
+    space = {"code_lm": {"low": 0.03, "high": 3.0, "log": True}}
+    arms = [arm | {"space": space} for arm in part(ARCHITECTURES, "hifigan-encodec", "causal-lm")]
+    caption = make_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
+    words = "hifigan-encodec, causal-lm also predict EnCodec's codes of the next frame (weight 0.03 to 3)."
+    assert words in caption
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -139,32 +352,80 @@ def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
     data = MANIFEST["data"] | {"title": title, "stand_in": True}
     results = load_results(write_results(tmp_path / "made", data=data))
     for table in make_tables(results):
-        console = Console(file=io.StringIO(), width=80)
-        console.print(as_terminal(table))
-        assert "STAND-IN" in console.file.getvalue()
-        assert all("stand-in" in row["data"] for row in csv.DictReader(io.StringIO(as_csv(table, results))))
+        assert "STAND-IN" in shown(table)
+        assert all("stand-in" in row["data"] for row in csv_rows(table, results))
 
 
-def test_untrained_weights_are_named_in_every_form(tmp_path: Path) -> None:
-    untrained = FIXED | {"feature": "encodec", "encodec_weights": "untrained"}
-    arms = [
-        arm | {"fixed": untrained if arm["name"] == "mixup" else FIXED | {"feature": "encodec"}}
-        for arm in MANIFEST["arms"]
+def test_untrained_weights_beside_others_are_marked_in_every_form(architectures: Results) -> None:
+    (table,) = make_tables(architectures)
+    untrained = ["hifigan-untrained", "convnext-untrained"]
+    assert table.title.endswith(" [* UNTRAINED ENCODER]")
+    assert table.caption.startswith("* UNTRAINED ENCODER: hifigan-untrained, convnext-untrained: EnCodec with random")
+    assert [line.split("  ")[0] for line in shown(table).splitlines() if " * " in line] == [
+        "hifigan-untrained *",
+        "convnext-untrained * 25.0",
     ]
-    for table in make_tables(load_results(write_results(tmp_path / "made", arms=arms))):
-        assert "[UNTRAINED ENCODER]" in table.title
-        assert "UNTRAINED ENCODER: mixup: EnCodec with random weights" in table.caption
+    assert [row[1] for row in markdown_rows(table) if "*" in row[1]] == [f"{arm} *" for arm in untrained]
+    assert "\n\\* UNTRAINED ENCODER" in as_markdown(table)  # escaped: no list
+    encoders = {row["arm"]: row["encoder"] for row in csv_rows(table, architectures)}
+    pretrained = ["hifigan-encodec", "convnext-encodec", "causal-lm"]
+    assert encoders == dict.fromkeys(SCORES, "") | dict.fromkeys(untrained, "untrained") | dict.fromkeys(
+        pretrained, "pretrained"
+    )
+
+
+@pytest.mark.parametrize(("feature", "mark"), [("untrained", " [UNTRAINED ENCODER]"), ("encodec", ""), ("logmel", "")])
+def test_a_title_has_the_mark_of_all_its_arms(tmp_path: Path, feature: str, mark: str) -> None:
+    arms = part(ARCHITECTURES, f"hifigan-{feature}", f"convnext-{feature}")
+    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    assert table.title == "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + mark
+
+
+def test_a_table_of_trained_encoders_has_no_mark_beside_one_that_has(tmp_path: Path) -> None:
+    arms = [*MANIFEST["arms"][:2], made_arm("mixup", "convnext", 2_000, **FEATURES["untrained"])]
+    versus, ablation = make_tables(load_results(write_results(tmp_path / "made", arms=arms)))
+    assert "UNTRAINED" not in versus.title
+    assert ablation.title.endswith(" [* UNTRAINED ENCODER]")
+    assert "UNTRAINED ENCODER: mixup" in versus.caption
+
+
+def test_weights_from_a_file_are_neither_and_their_path_is_not_told(tmp_path: Path) -> None:
+    arms = with_knobs("causal-lm", encodec_weights="/home/somebody/weights.th")
+    results = load_results(write_architectures(tmp_path / "made", arms))
+    (table,) = make_tables(results)
+    assert "EnCodec's weights from a file: causal-lm." in table.caption
+    assert "UNTRAINED ENCODER: hifigan-untrained, convnext-untrained:" in table.caption
+    row = next(row for row in csv_rows(table, results) if row["arm"] == "causal-lm")
+    assert (row["encoder"], row["feature"]) == ("file", "EnCodec, weights from a file")
+    assert not any("somebody" in text for text in (table.caption, as_markdown(table), as_csv(table, results)))
 
 
 def test_the_terminal_table_fits_80_columns_uncut(tmp_path: Path) -> None:
     names = {"baseline": "baseline", "convnext": "convnext", "mixup": "label-smoothing"}
     arms = [{**arm, "name": names[arm["name"]], "parameters": 36_595_186} for arm in MANIFEST["arms"]]
     trials = [(names[arm], *rest) for arm, *rest in TRIALS]
-    console = Console(file=io.StringIO(), width=80)
-    for table in make_tables(load_results(write_results(tmp_path / "made", trials, arms=arms))):
-        console.print(as_terminal(table))
-    assert "…" not in console.file.getvalue()
-    assert "label-smoothing" in console.file.getvalue()
+    texts = [shown(table) for table in make_tables(load_results(write_results(tmp_path / "made", trials, arms=arms)))]
+    assert not any("…" in text for text in texts)
+    assert "label-smoothing" in texts[1]
+
+
+def test_the_longest_arms_with_large_figures_fit_80_columns_uncut(tmp_path: Path) -> None:
+    arms = [arm | {"parameters": 36_595_186} for arm in ARCHITECTURES]
+    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    large = {"best": 100.0, "difference": -10.0, "full": 10, "trials": 10, "epochs": 10_000, "seconds": 12_345.0}
+    text = shown(replace(table, frame=table.frame.assign(**large)))
+    assert "…" not in text
+    assert all(arm in text for arm in SCORES)
+    assert "convnext-untrained * 100.0 -10.0" in text
+    assert all(words in text for words in ("10/10 10,000 12,345 36.6 M", "100.0"))
+
+
+def test_large_models_are_told_to_a_tenth_of_a_million_and_small_ones_to_a_hundredth(tmp_path: Path) -> None:
+    sizes = {"baseline": 9_994_000, "convnext": 36_595_186}
+    arms = [arm | {"parameters": sizes[arm["name"]]} for arm in MANIFEST["arms"][:2]]
+    (table,) = make_tables(load_results(write_results(tmp_path / "made", TRIALS[:2], arms=arms)))
+    assert "9.99 M" in shown(table)
+    assert "36.6 M" in shown(table)
 
 
 def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
@@ -188,6 +449,7 @@ def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
         ("manifest.json", b'{"format": "x"}', "manifest.json' is damaged: it has no format"),
         ("manifest.json", b'{"format": 1}', "manifest.json' is damaged: it has no name"),
         ("manifest.json", b'{"format": 2}', "format 2"),
+        ("manifest.json", WITHOUT_AGAINST, "manifest.json' is damaged: one of its arms has no against$"),
         ("events.jsonl", b'{"seq": 0}\nnot json\n', "line 2 is damaged"),
         ("events.jsonl", b"\xff\n", "line 1 is damaged"),
     ],
@@ -215,13 +477,15 @@ def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
 def test_the_default_setting_is_an_arms_first_trial_even_if_nothing_is_sampled(tmp_path: Path) -> None:
     trials = [("convnext", True, [0.4, 0.5], 1.0, "finished"), ("convnext", True, [0.4, 0.9], 1.0, "finished")]
     trials += [("mixup", True, [0.4, 0.5], 1.0, "finished")]
-    (table,) = make_tables(load_results(write_results(tmp_path / "made", trials, arms=MANIFEST["arms"][1:])))
+    (table,) = make_tables(
+        load_results(write_results(tmp_path / "made", trials, arms=part(MANIFEST["arms"], "convnext", "mixup")))
+    )
     assert table.frame["default"].tolist() == [50.0, 50.0]
     assert table.frame["best"].tolist() == [90.0, 50.0]
 
 
 def test_arms_without_one_to_compare_with_still_have_a_table(tmp_path: Path) -> None:
-    (table,) = make_tables(load_results(write_results(tmp_path / "made", arms=MANIFEST["arms"][2:])))
+    (table,) = make_tables(load_results(write_results(tmp_path / "made", arms=part(MANIFEST["arms"], "mixup"))))
     assert table.frame["best"].tolist() == [65.0]
     assert table.frame["difference"].isna().all()
 

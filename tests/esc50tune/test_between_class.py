@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.between_class import BetweenClass, a_weighted_level, a_weighting, mix
@@ -21,7 +22,8 @@ RATE = 44_100
 
 def mixed(waves: Tensor, targets: Tensor, share: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
     method = BetweenClass(TrialConfig.from_flat(ALL_OFF | {"between_class": share}))
-    return method.on_batch(waves, targets, stream(seed, "between-class"))
+    batch = method.on_batch(Batch.of(waves, targets), stream(seed, "between-class"))
+    return batch.waves, batch.targets
 
 
 def tone(hertz: float, amplitude: float, seconds: float = 0.5, rate: int = RATE) -> Tensor:

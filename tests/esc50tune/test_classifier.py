@@ -8,27 +8,37 @@ import torch
 from esc50tune.classifier import Classifier, check_clip_length, count_parameters
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
+from esc50tune.features import FEATURES
+from tests.conftest import SMALL
 
 PAIRS = [
     {"model": model, "feature": feature, "convnext_form": form}
-    for model, form in (("hifigan", "published"), ("convnext", "seed"), ("convnext", "published"))
-    for feature in ("raw", "logmel")
+    for model, form in (("hifigan", "published"), ("convnext", "seed"), ("convnext", "published"), ("causal", "seed"))
+    for feature in ("raw", "logmel", "encodec")
+    if (model, feature) != ("causal", "raw")
 ]
+
+
+def knobs_of(pair: dict) -> dict:
+    encodec = pair["feature"] == "encodec"
+    return SMALL | {"causal_blocks": 1, "causal_kernel": 5} | ({"sample_rate": 24_000} if encodec else {}) | pair
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(pair.values()))
 @torch.no_grad()
-def test_every_model_takes_every_feature(pair, small):
-    classifier = Classifier(TrialConfig.from_flat(small | pair), 7)
-    logits = classifier(torch.randn(3, 1, 2_000))
+def test_every_model_takes_every_feature(pair):
+    config = TrialConfig.from_flat(knobs_of(pair))
+    classifier = Classifier(config, 7)
+    example = FEATURES[config.feature].example(config, 3, 7).batch([0, 1, 2], torch.device("cpu"))
+    logits = classifier(torch.randn_like(example.waves))
     assert logits.shape == (3, 7)
     assert logits.isfinite().all()
     assert not torch.equal(logits[0], logits[1])
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(pair.values()))
-def test_parameters_are_counted_without_building_and_a_fitting_clip_length_passes(pair, small):
-    config = TrialConfig.from_flat(small | pair)
+def test_parameters_are_counted_without_building_and_a_fitting_clip_length_passes(pair):
+    config = TrialConfig.from_flat(knobs_of(pair))
     real = Classifier(config, 7)
     assert count_parameters(config, 7) == sum(parameter.numel() for parameter in real.parameters())
     check_clip_length(config, 7)
@@ -44,10 +54,17 @@ def test_knobs_that_no_model_can_be_built_from_are_refused():
         count_parameters(config, 3)
 
 
+def stem(length: int) -> dict:
+    return {"convnext_stem_kernel": length, "convnext_stem_stride": length}
+
+
 @pytest.mark.parametrize(
     ("knobs", "seconds"),
     [
-        ({"convnext_stem_kernel": 40, "convnext_stem_stride": 40}, "0.25"),
+        (stem(40), "0.25"),
+        ({**stem(20), "feature": "encodec", "sample_rate": 24_000}, "0.25"),
+        ({**stem(1_024), "feature": "raw", "crop_seconds": 0.1}, "0.1"),
+        ({"convnext_stem_kernel": 200, "convnext_stem_stride": 1}, "0.25"),
         ({"convnext_downsample": 16}, "0.25"),
         ({"feature": "raw", "convnext_form": "seed", "convnext_downsample": 16, "convnext_depths": [1] * 3}, "0.25"),
         ({"clip_seconds": 0.05, "logmel_frames_per_second": 10}, "0.05"),
@@ -55,7 +72,7 @@ def test_knobs_that_no_model_can_be_built_from_are_refused():
 )
 def test_clips_too_short_for_a_model_or_feature_are_refused_before_training(knobs, seconds, small):
     config = TrialConfig.from_flat(small | knobs)
-    with pytest.raises(UserError, match=f"fails on clips of {seconds} s: too short"):
+    with pytest.raises(UserError, match=f"fails on (clips|crops) of {seconds} s: too short"):
         check_clip_length(config, 3)
 
 

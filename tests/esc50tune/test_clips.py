@@ -13,7 +13,7 @@ import torch
 
 from esc50tune.config import TrialConfig
 from esc50tune.data.cache import INDEX, ClipCache
-from esc50tune.data.clips import ClipSet, SearchData, batches, open_search_data
+from esc50tune.data.clips import ClipSet, ClipsInMemory, SearchData, batches, open_search_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.data.split import Split, search_split
 from esc50tune.trial import train_trial
@@ -94,6 +94,40 @@ def test_waves_span_minus_one_to_one(tmp_path: Path) -> None:
     np.save(tmp_path / "fold-1.npy", np.array([[-32_768, 0, 16_384, 32_767]], np.int16))
     clips = ClipSet(ClipCache(tmp_path, ["a"], {1: [0]}, {1: ["s"]}, {}), [1])
     assert clips.waves([0]).tolist() == [[[-1.0, 0.0, 0.5, 32_767 / 32_768]]]
+
+
+def test_codes_go_with_their_clips(tmp_path: Path) -> None:
+    for fold, numbers in ((1, [10]), (3, [30, 31, 32])):
+        np.save(tmp_path / f"fold-{fold}.npy", np.float32(numbers)[:, None, None] + np.zeros((1, 4, 5), np.float32))
+        codes = np.array(numbers)[:, None, None] + 100 * np.arange(2)[:, None] + np.zeros((1, 1, 5))
+        np.save(tmp_path / f"codes-{fold}.npy", codes.astype(np.int16))
+    cache = ClipCache(tmp_path, ["a", "b"], {1: [0], 3: [1, 1, 0]}, {1: ["p"], 3: ["q", "r", "s"]}, {})
+    clips = ClipSet(cache, [3, 1], without={"q"})
+    codes = clips.codes([2, 0, 2])
+    assert codes.dtype == torch.int64
+    assert codes.shape == (3, 2, 5)
+    assert codes[:, :, 0].tolist() == [[10, 110], [31, 131], [10, 110]]
+    assert torch.equal(codes, codes[:, :, :1].expand(-1, -1, 5))
+    assert clips.waves([2, 0, 2])[:, 3, 4].tolist() == [10.0, 31.0, 10.0]
+
+
+def test_clips_without_codes_have_none(tones_cache: ClipCache) -> None:
+    assert ClipSet(tones_cache, [1, 2]).codes([0, 13]) is None
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_batch_is_of_the_asked_clips_whole_and_unmixed(coded: bool) -> None:
+    codes = torch.arange(24).view(4, 2, 3) if coded else None
+    clips = ClipsInMemory(torch.randn(4, 5, 3), torch.tensor([2, 0, 1, 2]), 3, codes)
+    batch = clips.batch([3, 1], torch.device("cpu"))
+    assert torch.equal(batch.waves, torch.stack([clips.held[3], clips.held[1]]))
+    assert batch.targets.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    assert batch.shares.tolist() == [[1.0], [1.0]]
+    assert len(batch) == 2
+    if coded:
+        assert batch.codes.tolist() == [[[[18, 19, 20], [21, 22, 23]]], [[[6, 7, 8], [9, 10, 11]]]]
+    else:
+        assert batch.codes is None
 
 
 def test_changing_a_batch_changes_nothing_on_the_disk(tones_cache: ClipCache) -> None:

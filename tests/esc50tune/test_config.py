@@ -10,10 +10,15 @@ from pydantic import ValidationError
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
+from tests.conftest import all_on
 
 FIELDS = TrialConfig.model_fields
 SEARCHES = {name: search for name, field in FIELDS.items() if (search := field.json_schema_extra["search"])}
-ALL_ON = {name: value for method in REGULARIZERS for name, value in method.on.items()}
+CODES = {"model": "causal", "feature": "encodec", "sample_rate": 24_000}  # what a language model of codes needs
+
+
+def needed(knob: str) -> dict:
+    return CODES if knob == "code_lm" else {}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +26,8 @@ ALL_ON = {name: value for method in REGULARIZERS for name, value in method.on.it
     [
         {},
         {"lr": 3.3e-4, "convnext_depths": [1, 2], "seed": 2**63 - 1, "model": "hifigan", "feature": "raw"},
-        {"epochs": 3, "warmup_epochs": 0.1, "precision": "bf16", **ALL_ON},
+        {"epochs": 3, "warmup_epochs": 0.1, "precision": "bf16", **all_on()},
+        {"causal_norm": "group", "causal_pool": "last", "encodec_bandwidth": 3.0, **CODES, **all_on("encodec")},
     ],
 )
 def test_a_config_survives_json(flat):
@@ -56,6 +62,21 @@ def test_a_config_survives_json(flat):
         ({"convnext_depths": ["3", "x"]}, ["convnext_depths", "'x'"]),
         ({"convnext_stem_kernel": 2, "convnext_stem_stride": 4}, ["convnext_stem_kernel (2)", "stride (4)"]),
         ({"epochs": 5, "warmup_epochs": 5}, ["warmup_epochs (5)", "below epochs (5)"]),
+        ({"model": "causal", "feature": "raw"}, ["model 'causal'", "feature 'raw'"]),
+        ({"model": "causal", "causal_kernel": 0}, ["causal_kernel = 0"]),
+        ({"model": "causal", "causal_norm": "batch"}, ["causal_norm = 'batch'", "frame"]),
+        ({"model": "causal", "causal_pool": "max"}, ["causal_pool = 'max'", "mean"]),
+        ({"code_lm": 1.0, "feature": "raw"}, ["code_lm (1)", "feature 'encodec'", "'raw'"]),
+        ({"code_lm": 0.5}, ["code_lm (0.5)", "feature 'encodec'", "'logmel'"]),
+        ({"code_lm": 0.5, "model": "causal"}, ["code_lm (0.5)", "feature 'encodec'", "'logmel'"]),
+        ({"code_lm": 1.0, **CODES, "model": "convnext"}, ["code_lm (1)", "model", "'causal'", "'convnext'"]),
+        ({"code_lm": 1.0, **CODES, "model": "hifigan"}, ["code_lm (1)", "model", "'causal'", "'hifigan'"]),
+        ({"code_lm": -1.0, **CODES}, ["code_lm = -1.0"]),
+        ({"code_smoothing": 1.0, **CODES}, ["code_smoothing = 1.0", "less than 1"]),
+        ({"encodec_bandwidth": 2.0, **CODES}, ["encodec_bandwidth = 2.0", "1.5, 3.0, 6.0, 12.0 or 24.0"]),
+        ({**CODES, "sample_rate": 44_100}, ["feature 'encodec'", "sample_rate=24000", "44100"]),
+        ({"frequency_mask": 0.2, "feature": "raw"}, ["frequency_mask (0.2)", "feature 'raw'"]),
+        ({"sam_rho": -0.05}, ["sam_rho = -0.05"]),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_one_line_that_names_it(flat, words):
@@ -124,7 +145,7 @@ def test_what_a_sweep_samples_is_valid(name):
     assert search.low < search.high
     assert search.low > 0  # 0 is off, and has no logarithm
     for value in (search.low, search.high):
-        assert getattr(TrialConfig.from_flat({name: value}), name) == value
+        assert getattr(TrialConfig.from_flat(needed(name) | {name: value}), name) == value
 
 
 def test_the_learning_rate_is_searched_around_its_default():
@@ -134,10 +155,12 @@ def test_the_learning_rate_is_searched_around_its_default():
 @pytest.mark.parametrize("method", REGULARIZERS, ids=lambda method: method.name)
 def test_a_regularizer_starts_inside_its_searched_ranges(method):
     assert set(method.on) <= set(method.Knobs.model_fields)
+    place = {}
     for name in set(method.on) & set(SEARCHES):
         value = method.on[name]
         assert SEARCHES[name].low <= value <= SEARCHES[name].high
-    off = TrialConfig.from_flat(dict.fromkeys(method.on, 0.0))
+        place |= needed(name)
+    off = TrialConfig.from_flat(place | dict.fromkeys(method.on, 0.0))
     assert not method.is_on(off)
     assert method.is_on(TrialConfig.from_flat(off.to_flat() | method.on))
 

@@ -13,6 +13,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.models import ConvNeXt
 from esc50tune.models.convnext import PublishedBlock, SeedBlock
 from esc50tune.regularizers.drop_path import DropPathLayer
+from tests.conftest import assert_same
 
 F = torch.nn.functional
 SEED_RAW = {
@@ -23,6 +24,15 @@ SEED_RAW = {
     "convnext_stem_kernel": 16,
     "convnext_stem_stride": 16,
     "convnext_downsample": 4,
+}
+SEED_LATENTS = {
+    "convnext_form": "seed",
+    "convnext_width": 256,
+    "convnext_depths": (3, 3),
+    "convnext_kernel": 49,
+    "convnext_stem_kernel": 4,
+    "convnext_stem_stride": 4,
+    "convnext_downsample": 2,
 }
 
 
@@ -118,8 +128,7 @@ def published_reference(
 
 @pytest.mark.parametrize(("form", "reference"), [("seed", seed_reference), ("published", published_reference)])
 @pytest.mark.parametrize(("stem", "downsample", "kernel"), [(4, 2, 7), (5, 3, 1)])
-@torch.no_grad()
-def test_logits_are_those_of_the_description(form, reference, stem, downsample, kernel):
+def test_logits_and_gradients_are_those_of_the_description(form, reference, stem, downsample, kernel):
     torch.manual_seed(0)
     model = shaken(
         ConvNeXt(
@@ -127,8 +136,22 @@ def test_logits_are_those_of_the_description(form, reference, stem, downsample, 
         )
     )
     x = torch.randn(2, 3, 200, dtype=torch.double)
-    expected = reference(model.state_dict(), x, stem, downsample, [[1, 4 / 3], [5 / 3], [2]])
-    torch.testing.assert_close(model(x), expected, rtol=1e-9, atol=1e-10)
+    assert_same(model, lambda w, x: reference(w, x, stem, downsample, [[1, 4 / 3], [5 / 3], [2]]), x)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "shape"),
+    [(SEED_RAW | {"convnext_width": 8}, (2, 1, 22_050)), (SEED_LATENTS, (2, 128, 375))],
+    ids=["raw, narrower", "latents"],
+)
+def test_the_studys_models_are_those_of_the_description(knobs, shape):
+    torch.manual_seed(0)
+    config = TrialConfig(**knobs)
+    model = ConvNeXt.from_config(config, shape[1], 50).double()
+    factors = [[1.0] * depth for depth in config.convnext_depths]
+    stem, downsample = config.convnext_stem_stride, config.convnext_downsample
+    x = torch.randn(shape, dtype=torch.double)
+    assert_same(model, lambda w, x: seed_reference(w, x, stem, downsample, factors), x)
 
 
 @pytest.mark.parametrize("form", ["seed", "published"])
@@ -150,6 +173,8 @@ def test_the_seed_form_has_the_studys_parameters():
     with torch.device("meta"):  # shapes alone, no 146 MB of weights
         assert parameter_count(ConvNeXt.from_config(TrialConfig(**SEED_RAW), 1, 50)) == 36_595_186
         assert parameter_count(ConvNeXt(1, 50, "seed", 64, (3, 3, 3, 3), 49, (16, 16), 4)) == 36_595_186
+        assert parameter_count(ConvNeXt.from_config(TrialConfig(**SEED_LATENTS), 128, 50)) == 33_218_354
+        assert parameter_count(ConvNeXt(128, 50, "seed", 256, (3, 3), 49, (4, 4), 2)) == 33_218_354
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.errors import UserError
 from esc50tune.evaluation import evaluate
 from esc50tune.regularizers import REGULARIZERS
@@ -40,8 +41,9 @@ def counting(clips: int, length: int) -> Tensor:
 
 def test_a_crop_is_a_run_of_samples_from_anywhere_in_its_clip():
     waves, targets = counting(2_000, 100), torch.rand(2_000, 3)
-    out, after = crop(90).on_batch(waves, targets, stream(0, "crop"))
-    assert torch.equal(after, targets)
+    batch = crop(90).on_batch(Batch.of(waves, targets), stream(0, "crop"))
+    out = batch.waves
+    assert torch.equal(batch.targets, targets)
     assert out.shape == (2_000, 1, 90)
     starts = (out[:, 0, 0] - waves[:, 0, 0]).long()
     for i, start in enumerate(starts.tolist()):
@@ -54,13 +56,13 @@ def test_a_crop_is_a_run_of_samples_from_anywhere_in_its_clip():
 
 def test_a_crop_as_long_as_the_clip_is_the_clip():
     waves = counting(4, 100)
-    out, _ = crop(100).on_batch(waves, torch.rand(4, 3), stream(0, "crop"))
-    assert torch.equal(out, waves)
+    batch = crop(100).on_batch(Batch.of(waves, torch.rand(4, 3)), stream(0, "crop"))
+    assert torch.equal(batch.waves, waves)
 
 
 def test_a_crop_of_features_takes_whole_frames():
     x = counting(50, 100)[:, 0].view(50, 4, 25)
-    out, _ = crop(80).on_batch(x, torch.rand(50, 3), stream(0, "crop"))
+    out = crop(80).on_batch(Batch.of(x, torch.rand(50, 3)), stream(0, "crop")).waves
     starts = (out[:, 0, 0] - x[:, 0, 0]).long().tolist()
     assert set(starts) == set(range(6))
     for i, start in enumerate(starts):
@@ -99,10 +101,11 @@ def test_a_trial_trains_on_crops_and_evaluates_views(feature, small, tones_data)
     ],
 )
 def test_views_are_evenly_spaced_from_the_first_to_the_last_sample(length, samples, views, starts):
-    waves = counting(3, length)
-    out = crop(samples, length, views).on_eval(waves)
+    waves, targets = counting(3, length), torch.eye(3)
+    batch = crop(samples, length, views).on_eval(Batch.of(waves, targets))
     expected = [waves[i, :, start : start + samples] for i, start in itertools.product(range(3), starts)]
-    assert torch.equal(out, torch.stack(expected))
+    assert torch.equal(batch.waves, torch.stack(expected))
+    assert batch.targets.argmax(1).tolist() == [i for i in range(3) for _ in starts]
 
 
 @pytest.mark.parametrize("feature", ["raw", "logmel"])

@@ -59,7 +59,7 @@ def test_a_trial_averages_its_weights_after_every_step_from_the_first_weights_on
     history = [[p.detach().clone() for p in trainer.classifier.parameters()]]
     train_batch = Trainer.train_batch
 
-    def spy(self: Trainer, *args: Any) -> tuple[Tensor, Tensor]:
+    def spy(self: Trainer, *args: Any) -> dict[str, Tensor]:
         result = train_batch(self, *args)
         history.append([p.detach().clone() for p in self.classifier.parameters()])
         return result
@@ -108,7 +108,7 @@ def test_statistics_of_features_stay_with_the_average(small, tones_data, tmp_pat
     assert mean.abs().min() > 1  # decibels, far from the 0 that buffers start at
     trainer.save(tmp_path / "trial.pt", trainer.run_epoch())
     # A trainer that has fitted its statistics to other clips takes up those of the checkpoint.
-    resumed = trainer_of(flat, SearchData(tones_data.val, tones_data.val, 3))
+    resumed = trainer_of(flat, SearchData(tones_data.val, tones_data.val))
     assert not torch.equal(resumed.evaluated().feature.mean, mean)
     resumed.load(tmp_path / "trial.pt")
     for average in (trainer.evaluated(), resumed.evaluated()):

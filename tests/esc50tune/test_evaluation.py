@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,52 +13,64 @@ import torch
 from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
+from esc50tune.data.clips import ClipsInMemory
 from esc50tune.evaluation import average_views, evaluate
 from esc50tune.regularizers import Regularizer
+from esc50tune.regularizers.base import Auxiliary
 
 CPU = torch.device("cpu")
 
 
-class Clips:
-    """Clips made up in memory."""
-
-    def __init__(self, waves: Tensor, labels: Tensor) -> None:
-        self._waves, self.labels = waves, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def waves(self, indices: Sequence[int]) -> Tensor:
-        return self._waves[list(indices)]
-
-
 class Reader(nn.Module):
-    """Reads its logits from the wave itself; remembers how it was called."""
+    """Reads its logits from the wave itself; remembers how it was called. Its own model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
         self.calls: list[tuple[bool, bool, bool, int]] = []
 
-    def forward(self, waves: Tensor) -> Tensor:
+    @property
+    def model(self) -> Reader:
+        return self
+
+    def frames(self, waves: Tensor) -> Tensor:
         autocast = torch.is_autocast_enabled("cpu")
         self.calls.append((self.training, torch.is_grad_enabled(), autocast, len(waves)))
-        logits = self.scale * waves[:, 0, :4]
-        return logits.bfloat16() if autocast else logits
+        return waves[:, 0, :4]
+
+    def classify(self, frames: Tensor) -> Tensor:
+        logits = self.scale * frames
+        return logits.bfloat16() if torch.is_autocast_enabled("cpu") else logits
 
 
 class Twice(Regularizer):
     """Two views of each clip: itself, and itself turned by one sample and quieter."""
 
-    def on_eval(self, waves: Tensor) -> Tensor:
-        return torch.stack([waves, 0.5 * waves.roll(1, -1)], dim=1).flatten(0, 1)
+    def on_eval(self, batch: Batch) -> Batch:
+        views = torch.stack([batch.waves, 0.5 * batch.waves.roll(1, -1)], dim=1).flatten(0, 1)
+        return Batch.of(views, batch.targets.repeat_interleave(2, 0))
 
 
 class Louder(Regularizer):
     """The clip at twice its level, and one more."""
 
-    def on_eval(self, waves: Tensor) -> Tensor:
-        return 2.0 * waves + torch.arange(4.0)
+    def on_eval(self, batch: Batch) -> Batch:
+        return replace(batch, waves=2.0 * batch.waves + torch.arange(4.0))
+
+
+class Loudness(Regularizer):
+    """A task beside the classification: its figure is each view's largest sample, taken from the model's frames."""
+
+    def auxiliary(self, model: Reader, frames: Tensor, batch: Batch) -> Auxiliary:
+        assert torch.equal(frames, batch.waves[:, 0])
+        return Auxiliary(model.scale, {"loudness": frames.amax(1)})
+
+
+def scores(reader: Reader, clips: ClipsInMemory, *others: Any) -> tuple[float, float]:
+    """Return loss and accuracy."""
+    figures = evaluate(reader, clips, CPU, *others)
+    return figures["loss"], figures["acc"]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -66,17 +79,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def clips() -> Clips:
+def clips() -> ClipsInMemory:
     """Clips in a number that fills no batch: 64 and 13."""
     generator = torch.Generator().manual_seed(0)
     waves = 3.0 * torch.randn(77, 1, 4, generator=generator)
     waves[70:] *= 5.0  # so that a mean over batches would differ from the mean over clips
-    return Clips(waves, torch.randint(4, (77,), generator=generator))
+    return ClipsInMemory(waves, torch.randint(4, (77,), generator=generator), 4)
 
 
 def test_each_clip_weighs_the_same(clips):
-    loss, accuracy = evaluate(Reader(), clips, CPU)
-    logits, labels = clips._waves[:, 0].double().numpy(), clips.labels.numpy()
+    loss, accuracy = scores(Reader(), clips)
+    logits, labels = clips.held[:, 0].double().numpy(), clips.labels.numpy()
     losses = -np.log(softmax(logits)[range(77), labels])
     assert loss == pytest.approx(losses.mean(), rel=1e-5)
     assert accuracy == pytest.approx((logits.argmax(1) == labels).mean())
@@ -85,8 +98,8 @@ def test_each_clip_weighs_the_same(clips):
 
 def test_views_are_averaged_as_probabilities(clips):
     method = Twice(TrialConfig())
-    loss, accuracy = evaluate(Reader(), clips, CPU, [method])
-    logits, labels = clips._waves[:, 0].double().numpy(), clips.labels.numpy()
+    loss, accuracy = scores(Reader(), clips, [method])
+    logits, labels = clips.held[:, 0].double().numpy(), clips.labels.numpy()
     mean = (softmax(logits) + softmax(0.5 * np.roll(logits, 1, 1))) / 2
     assert loss == pytest.approx(-np.log(mean[range(77), labels]).mean(), rel=1e-5)
     assert accuracy == pytest.approx((mean.argmax(1) == labels).mean())
@@ -94,7 +107,7 @@ def test_views_are_averaged_as_probabilities(clips):
 
 def test_methods_act_in_their_order(clips):
     twice, louder, labels = Twice(TrialConfig()), Louder(TrialConfig()), clips.labels.numpy()
-    logits = clips._waves[:, 0].double().numpy()
+    logits = clips.held[:, 0].double().numpy()
     up = np.arange(4.0)
     views = {
         (twice, louder): (2 * logits + up, np.roll(logits, 1, 1) + up),
@@ -102,9 +115,8 @@ def test_methods_act_in_their_order(clips):
     }
     for methods, (first, second) in views.items():
         mean = (softmax(first) + softmax(second)) / 2
-        assert evaluate(Reader(), clips, CPU, methods)[0] == pytest.approx(
-            -np.log(mean[range(77), labels]).mean(), rel=1e-4
-        )
+        loss, _ = scores(Reader(), clips, methods)
+        assert loss == pytest.approx(-np.log(mean[range(77), labels]).mean(), rel=1e-4)
 
 
 def test_the_classifier_is_in_evaluation_and_nothing_takes_a_gradient(clips):
@@ -118,10 +130,21 @@ def test_the_classifier_is_in_evaluation_and_nothing_takes_a_gradient(clips):
 @pytest.mark.parametrize("methods", [[], [Twice(TrialConfig())]], ids=["one view", "two views"])
 def test_the_model_alone_runs_in_half_precision(methods, clips):
     reader = Reader()
-    loss, _ = evaluate(reader, clips, CPU, methods, lambda: torch.autocast("cpu", torch.bfloat16))
+    halved = scores(reader, clips, methods, lambda: torch.autocast("cpu", torch.bfloat16))
     assert all(autocast for _, _, autocast, _ in reader.calls)
-    rounded = Clips(clips._waves.bfloat16().float(), clips.labels)
-    assert loss == evaluate(Reader(), rounded, CPU, methods, contextlib.nullcontext)[0]
+    rounded = replace(clips, held=clips.held.bfloat16().float())
+    assert halved == scores(Reader(), rounded, methods, contextlib.nullcontext)
+
+
+def test_figures_of_other_tasks_are_means_over_all_clips_and_their_views(clips):
+    figures = evaluate(Reader(), clips, CPU, [Loudness(TrialConfig())])
+    assert set(figures) == {"loss", "acc", "loudness"}
+    loudest = clips.held[:, 0].amax(1)
+    assert figures["loudness"] == pytest.approx(loudest.mean().item(), rel=1e-5)
+    assert abs((loudest[:64].mean() + loudest[64:].mean()).item() / 2 - figures["loudness"]) > 0.1
+    assert (figures["loss"], figures["acc"]) == scores(Reader(), clips)  # the task's own loss is no part of it
+    viewed = evaluate(Reader(), clips, CPU, [Twice(TrialConfig()), Loudness(TrialConfig())])
+    assert viewed["loudness"] == pytest.approx(0.75 * loudest.mean().item(), rel=1e-5)
 
 
 # Averages of views
@@ -155,7 +178,7 @@ def test_a_classifier_that_is_sure_and_wrong_has_a_finite_loss(views, expected):
     # Of the true class its views give exp(-300) / 2 and exp(-150) / 2: in single precision both are 0.
     waves = torch.zeros(3, 1, 4)
     waves[:, :, 1:3] = 300.0
-    clips = Clips(waves, torch.tensor([0, 0, 0]))
-    loss, accuracy = evaluate(Reader(), clips, CPU, [Twice(TrialConfig())] if views == 2 else [])
+    clips = ClipsInMemory(waves, torch.tensor([0, 0, 0]), 4)
+    loss, accuracy = scores(Reader(), clips, [Twice(TrialConfig())] if views == 2 else [])
     assert loss == pytest.approx(expected)
     assert accuracy == 0.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from esc50tune.config import TrialConfig
 from esc50tune.models import HiFiGANClassifier
+from tests.conftest import assert_same
 
 RAW, FEATURES = (4, 4, 4, 4, 1), (2, 2, 1, 1, 1)
 
@@ -32,8 +35,7 @@ def test_the_baseline_has_the_studys_parameters(full):
 @torch.no_grad()
 def test_five_seconds_become_862_frames_of_logits(full):
     x = torch.randn(1, 1, 220_500)
-    frames = full.frame_logits(x)
-    assert frames.shape == (1, 50, 862)
+    assert full.last(full.frames(x)).shape == (1, 50, 862)
 
 
 def reference(weights: dict[str, torch.Tensor], x: torch.Tensor, scales: tuple[int, ...]) -> torch.Tensor:
@@ -51,29 +53,40 @@ def reference(weights: dict[str, torch.Tensor], x: torch.Tensor, scales: tuple[i
     return x.sum(2) / x.shape[2]
 
 
-@pytest.mark.parametrize(("in_channels", "scales", "length"), [(1, RAW, 3_001), (16, FEATURES, 90)])
 @torch.no_grad()
-def test_logits_are_those_of_plain_convolutions(in_channels, scales, length):
-    torch.manual_seed(0)
-    model = HiFiGANClassifier(in_channels, 5, channels=16).double()
-    for parameter in model.parameters():  # else weight norm's g would be the norm of v, and nothing to see
+def shaken(model: HiFiGANClassifier) -> HiFiGANClassifier:
+    """Change every parameter: else weight norm's g would be the norm of v, and nothing to see."""
+    for parameter in model.parameters():
         parameter.mul_(torch.empty_like(parameter).uniform_(0.5, 2.0))
+    return model.double()
+
+
+@pytest.mark.parametrize(("in_channels", "scales", "length"), [(1, RAW, 3_001), (16, FEATURES, 90)])
+def test_logits_and_gradients_are_those_of_plain_convolutions(in_channels, scales, length):
+    torch.manual_seed(0)
+    model = shaken(HiFiGANClassifier(in_channels, 5, channels=16))
     x = torch.randn(3, in_channels, length, dtype=torch.double)
-    torch.testing.assert_close(model(x), reference(model.state_dict(), x, scales), rtol=1e-9, atol=1e-12)
+    assert_same(model, lambda w, x: reference(w, x, scales), x)
+
+
+def test_the_studys_baseline_is_plain_convolutions_on_a_quarter_of_a_second(full):
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 11_025, dtype=torch.double)
+    assert_same(shaken(copy.deepcopy(full)), lambda w, x: reference(w, x, RAW), x)
 
 
 @pytest.mark.parametrize(("in_channels", "length", "frames"), [(1, 2_560, 10), (16, 80, 20)])
 @torch.no_grad()
 def test_a_frame_stands_for_256_samples_or_4_feature_frames(in_channels, length, frames):
     model = HiFiGANClassifier(in_channels, 7, channels=4)
-    assert model.frame_logits(torch.randn(2, in_channels, length)).shape == (2, 7, frames)
+    assert model.last(model.frames(torch.randn(2, in_channels, length))).shape == (2, 7, frames)
 
 
 @torch.no_grad()
 def test_a_logit_is_its_frames_mean():
     model = HiFiGANClassifier(1, 3, channels=4)
     x = torch.randn(2, 1, 1_000)
-    torch.testing.assert_close(model(x), model.frame_logits(x).mean(2))
+    torch.testing.assert_close(model(x), model.last(model.frames(x)).mean(2))
 
 
 def test_the_knob_sets_the_width():

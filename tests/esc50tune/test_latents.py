@@ -15,9 +15,10 @@ from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import open_search_data
 from esc50tune.data.dataset import Dataset, read_dataset
-from esc50tune.data.latents import FILE, LatentCache, load_encodec, open_latents
+from esc50tune.data.latents import FILE, load_encodec, open_latents
 from esc50tune.data.split import search_split
 from esc50tune.errors import UserError
+from esc50tune.features import FEATURES
 from esc50tune.inputs import open_clips
 from esc50tune.trial import Trainer, train_trial
 from tests.conftest import write_dataset
@@ -37,7 +38,7 @@ def waves(few: Dataset) -> ClipCache:
 
 
 @pytest.fixture(scope="module")
-def encoded(waves: ClipCache) -> LatentCache:
+def encoded(waves: ClipCache) -> ClipCache:
     return open_latents(waves, "untrained", 1.5, TRAIN)
 
 
@@ -60,7 +61,7 @@ def own_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "latents"
 
 
-def test_latents_and_codes_have_encodecs_shapes(encoded: LatentCache) -> None:
+def test_latents_and_codes_have_encodecs_shapes(encoded: ClipCache) -> None:
     frames = -(-6_000 // 320)  # 0.25 s at 24 kHz, 320 samples a frame, rounded up
     assert encoded.fold(1).shape == (3, 128, frames)
     assert encoded.codes(1).shape == (3, 2, frames)  # 1.5 kbit/s is 2 codebooks
@@ -69,14 +70,14 @@ def test_latents_and_codes_have_encodecs_shapes(encoded: LatentCache) -> None:
     assert encoded.codes(1).max() < 1024
 
 
-def test_latents_are_the_encoders_output(encoded: LatentCache, waves: ClipCache) -> None:
+def test_latents_are_the_encoders_output(encoded: ClipCache, waves: ClipCache) -> None:
     model = load_encodec("untrained")
     wave = torch.from_numpy(waves.fold(2)[2] / np.float32(32_768))[None, None]
     with torch.no_grad():
         assert torch.allclose(model.encoder(wave)[0], torch.from_numpy(np.array(encoded.fold(2)[2])), atol=1e-6)
 
 
-def test_each_frame_is_given_its_nearest_centre_then_its_residuals(encoded: LatentCache, waves: ClipCache) -> None:
+def test_each_frame_is_given_its_nearest_centre_then_its_residuals(encoded: ClipCache, waves: ClipCache) -> None:
     # The first codebook's centres are the means of the frames given to them only near convergence; but every frame must
     # be nearer to the centre of its code than to those of other frames' codes. Rebuild that from latents and codes.
     frames = np.concatenate([encoded.fold(fold).transpose(0, 2, 1).reshape(-1, 128) for fold in TRAIN])
@@ -110,7 +111,7 @@ def test_the_untrained_encoder_is_the_same_every_time_and_draws_nothing_of_other
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_second_opening_computes_nothing(encoded: LatentCache, waves: ClipCache, monkeypatch) -> None:
+def test_a_second_opening_computes_nothing(encoded: ClipCache, waves: ClipCache, monkeypatch) -> None:
     monkeypatch.setattr(latents, "encode_all", None)
     assert open_latents(waves, "untrained", 1.5, TRAIN).folder == encoded.folder
 
@@ -149,7 +150,7 @@ def test_without_a_network_the_message_names_the_file_and_its_place(monkeypatch,
     with pytest.raises(UserError) as error:
         load_encodec("pretrained")
     message = str(error.value)
-    assert all(part in message for part in (FILE, str(tmp_path / "hub" / "checkpoints"), "--set encodec_weights=PATH"))
+    assert all(part in message for part in (FILE, str(tmp_path / "hub" / "checkpoints"), "--encodec-weights PATH"))
     assert "\n" not in message
 
 
@@ -162,18 +163,44 @@ def test_a_wrong_weights_file_is_named(tmp_path: Path, content: bytes | None) ->
 
 
 def test_a_missing_weights_file_is_named(tmp_path: Path, waves: ClipCache) -> None:
-    with pytest.raises(UserError, match=f"no file '{tmp_path / 'gone.th'}'"):
-        open_latents(waves, str(tmp_path / "gone.th"), 1.5, TRAIN)
+    gone = str(tmp_path / "gone.th")
+    with pytest.raises(UserError, match=f"no file '{gone}'"):
+        open_latents(waves, gone, 1.5, TRAIN)
+    with pytest.raises(UserError, match=f"no file '{gone}'"):
+        FEATURES["encodec"].require(TrialConfig.from_flat(ENCODEC | {"encodec_weights": gone}))
 
 
 ENCODEC = {"feature": "encodec", "encodec_weights": "untrained", "sample_rate": 24_000}
 
 
-@pytest.mark.parametrize("model", ["hifigan", "convnext"])
-def test_a_trial_trains_on_latents(model: str, small: dict, few: Dataset) -> None:
-    config = TrialConfig.from_flat(small | ENCODEC | {"model": model, "encodec_standardise": True})
+@pytest.mark.parametrize("bandwidth", [1.5, 6.0])
+def test_the_examples_a_model_is_tried_on_are_shaped_as_the_clips(
+    bandwidth: float, small: dict, few: Dataset, own_cache_folder: Path
+) -> None:
+    config, split = TrialConfig.from_flat(small | ENCODEC | {"encodec_bandwidth": bandwidth}), search_split(few, 5, 4)
+    real = open_search_data(open_clips(few, config, split), split).train.batch([0, 1, 2], torch.device("cpu"))
+    example = FEATURES["encodec"].example(config, 3, 3).batch([0, 1, 2], torch.device("cpu"))
+    for part in ("waves", "targets", "codes", "shares"):
+        assert getattr(example, part).shape == getattr(real, part).shape
+        assert getattr(example, part).dtype == getattr(real, part).dtype
+    assert real.codes.shape == (3, 1, {1.5: 2, 6.0: 8}[bandwidth], 19)
+
+
+SEED_CAUSAL = {"model": "causal", "causal_norm": "group", "causal_pool": "last", "code_lm": 1.0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"model": "hifigan"}, {"model": "convnext"}, {"model": "causal"}, SEED_CAUSAL],
+    ids=["hifigan", "convnext", "causal", "causal and codes"],
+)
+def test_a_trial_trains_on_latents(model: dict, small: dict, few: Dataset) -> None:
+    knobs = {"encodec_standardise": True, "causal_blocks": 1, "causal_kernel": 5}
+    config = TrialConfig.from_flat(small | ENCODEC | knobs | model)
     split = search_split(few, 5, 4)
     results = list(train_trial(config, open_search_data(open_clips(few, config, split), split)))
+    if config.code_lm:
+        assert results[-1].figures["train_loss_codes"] < results[0].figures["train_loss_codes"]
     assert [result.epoch for result in results] == [1, 2, 3]
     assert results[-1].train_loss < results[0].train_loss
 

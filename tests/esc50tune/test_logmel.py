@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.latents import load_encodec
+from esc50tune.features import FEATURES
 from esc50tune.features.logmel import LogMel
 
 RATE, FRAMES, BANDS, HOP, WINDOW = 8_000, 100, 16, 80, 512
@@ -37,10 +41,10 @@ def band_edges(bands: int, highest: float) -> np.ndarray:
 
 
 def reference_level(wave: np.ndarray) -> np.ndarray:
-    """Return dB of each band and frame: Hann frames around each hop, power spectrum, triangles of height 1."""
+    """Return dB of each band and frame: Hann frames around each hop's start, power spectrum, triangles of height 1."""
     padded = np.pad(wave, WINDOW // 2, mode="reflect")
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    frames = [padded[start : start + WINDOW] * hann for start in range(0, len(wave) + 1, HOP)]
+    frames = [padded[start : start + WINDOW] * hann for start in range(0, len(wave), HOP)]
     power = np.abs(np.fft.rfft(frames)) ** 2
     hertz, edges = np.fft.rfftfreq(WINDOW, 1 / RATE), band_edges(BANDS, RATE / 2)
     triangles = [np.interp(hertz, edges[i : i + 3], [0, 1, 0]) for i in range(BANDS)]
@@ -49,17 +53,17 @@ def reference_level(wave: np.ndarray) -> np.ndarray:
 
 def test_levels_are_those_of_numpy(logmel, waves):
     expected = np.stack([reference_level(wave) for wave in waves[:, 0].double().numpy()])
-    assert logmel.level(waves).shape == (7, BANDS, 26)
+    assert logmel.level(waves).shape == (7, BANDS, 25)
     np.testing.assert_allclose(logmel.level(waves).numpy(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("rate", "frames", "seconds", "window", "expected"),
     [
-        (44_100, 75, 5.0, 4_096, 376),
-        (8_000, 100, 0.25, 512, 26),
-        (24_000, 75, 1.0, 2_048, 76),
-        (6_400, 100, 1, 256, 101),
+        (44_100, 75, 5.0, 4_096, 375),
+        (8_000, 100, 0.25, 512, 25),
+        (24_000, 75, 1.0, 2_048, 75),
+        (6_400, 100, 1, 256, 100),
     ],
 )
 def test_frames_come_at_the_rate_asked_for_from_a_window_of_four_hops(rate, frames, seconds, window, expected):
@@ -67,6 +71,21 @@ def test_frames_come_at_the_rate_asked_for_from_a_window_of_four_hops(rate, fram
     assert logmel.channels == 24
     assert logmel.decibel[0].n_fft == window
     assert logmel(torch.randn(2, 1, round(rate * seconds))).shape == (2, 24, expected)
+
+
+def test_it_has_encodecs_shape_with_the_defaults_at_encodecs_rate():
+    config = TrialConfig(sample_rate=24_000)
+    encodec = FEATURES["encodec"].example(TrialConfig(sample_rate=24_000, feature="encodec"), 2, 2)
+    assert LogMel(config)(torch.randn(2, 1, 120_000)).shape == encodec.waves([0, 1]).shape == (2, 128, 375)
+
+
+@pytest.mark.parametrize("samples", [6_399, 6_400, 6_401, 6_560, 6_719, 6_720, 6_721, 11_003])
+@torch.no_grad()
+def test_it_has_as_many_frames_as_encodecs_encoder_gives_of_any_length(samples):
+    waves = torch.randn(1, 1, samples)
+    frames = LogMel(TrialConfig(sample_rate=24_000, logmel_bands=24))(waves).shape[2]
+    assert frames == math.ceil(samples / 320)
+    assert frames == load_encodec("untrained").encoder(waves).shape[2]
 
 
 def test_each_band_has_mean_0_and_deviation_1_over_the_training_clips(logmel, waves):

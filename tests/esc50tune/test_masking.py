@@ -16,6 +16,7 @@ from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.masking import FrequencyMask, TimeMask
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer
+from tests.conftest import watch
 
 CPU = torch.device("cpu")
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
@@ -105,9 +106,8 @@ def test_a_share_outside_0_to_1_is_refused(knob, most):
 def inputs_of_model(flat: dict[str, Any], data: SearchData) -> tuple[list[Tensor], list[Tensor]]:
     """Return what the model of a trial sees of an epoch's training batches and then of the validation clips."""
     trainer, seen = Trainer(TrialConfig.from_flat(ALL_OFF | flat), data, CPU), []
-    trainer.classifier.model.register_forward_pre_hook(
-        lambda model, inputs: seen.append((model.training, inputs[0].clone()))
-    )
+    model = trainer.classifier.model
+    watch(model, lambda x: seen.append((model.training, x.clone())))
     trainer.run_epoch()
     return [x for training, x in seen if training], [x for training, x in seen if not training]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict
 from typing import Any
@@ -13,23 +14,39 @@ from torch import Tensor, nn
 
 from esc50tune import regularizers
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.data.clips import SearchData
 from esc50tune.models.convnext import ConvNeXt, PublishedBlock, SeedBlock
 from esc50tune.regularizers import REGULARIZERS, Regularizer, active
+from esc50tune.regularizers.code_lm import CodeLM
 from esc50tune.regularizers.drop_path import DropPathLayer
 from esc50tune.regularizers.ema import EMA
 from esc50tune.regularizers.label_smoothing import LabelSmoothing
 from esc50tune.regularizers.mixup import Mixup
-from esc50tune.regularizers.shift import Shift, cyclic_shift
+from esc50tune.regularizers.shift import Shift
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer
-from tests.conftest import switched_on
+from tests.conftest import CAUSAL, SMALL, all_on, switched_on
 
 CPU = torch.device("cpu")
 ALL_OFF = {name: 0.0 for method in REGULARIZERS for name in method.on}
-ALL_ON = {name: value for method in REGULARIZERS for name, value in switched_on(method).items()}
-by_name = pytest.mark.parametrize("method", REGULARIZERS, ids=lambda method: method.name)
-MODELS = [("hifigan", "published"), ("convnext", "seed"), ("convnext", "published")]
+PLACES = {"logmel": SMALL | {"convnext_form": "seed"}, "encodec": CAUSAL}
+CASES = [(method, feature) for method in REGULARIZERS for feature in PLACES if switched_on(method, feature)]
+everywhere = pytest.mark.parametrize("feature", PLACES)
+each_method = pytest.mark.parametrize(
+    ("method", "feature"), CASES, ids=[f"{method.name}-{feature}" for method, feature in CASES]
+)
+
+
+@pytest.fixture
+def data(feature: str, tones_data: SearchData, latents: SearchData) -> SearchData:
+    """Latents with codes where the feature is EnCodec's, else tones."""
+    return latents if feature == "encodec" else tones_data
+
+
+def test_every_method_has_a_place():
+    assert {method for method, _ in CASES} == set(REGULARIZERS)
+    assert (CodeLM, "encodec") in CASES
 
 
 def train(flat: dict[str, Any], data: SearchData, epochs: int = 1) -> tuple[list[dict], dict[str, Tensor]]:
@@ -47,49 +64,52 @@ def make(method: type[Regularizer], **knobs: float) -> Regularizer:
     return method(TrialConfig.from_flat(ALL_OFF | knobs))
 
 
-@by_name
-def test_off_a_trial_is_bit_for_bit_as_if_the_method_did_not_exist(method, small, tones_data, monkeypatch):
-    others = ALL_ON | dict.fromkeys(method.on, 0.0)
-    flat = small | others | {"convnext_form": "seed"}
-    off = train(flat, tones_data)
+@each_method
+def test_off_a_trial_is_bit_for_bit_as_if_the_method_did_not_exist(method, feature, data, monkeypatch):
+    flat = PLACES[feature] | all_on(feature) | dict.fromkeys(method.on, 0.0)
+    off = train(flat, data)
     monkeypatch.setattr(regularizers, "REGULARIZERS", [other for other in REGULARIZERS if other is not method])
-    removed = train(flat, tones_data)
+    removed = train(flat, data)
     assert off[0] == removed[0]
     assert equal(off[1], removed[1])
 
 
-def test_all_off_a_trial_is_bit_for_bit_as_if_no_method_existed(small, tones_data, monkeypatch):
-    off = train(small | ALL_OFF, tones_data)
+@everywhere
+def test_all_off_a_trial_is_bit_for_bit_as_if_no_method_existed(feature, data, monkeypatch):
+    off = train(PLACES[feature] | ALL_OFF, data)
     monkeypatch.setattr(regularizers, "REGULARIZERS", [])
-    none = train(small | ALL_OFF, tones_data)
+    none = train(PLACES[feature] | ALL_OFF, data)
     assert off[0] == none[0]
     assert equal(off[1], none[1])
 
 
-@by_name
-def test_on_the_training_differs_from_the_first_epoch(method, small, tones_data):
-    flat = small | ALL_OFF | {"convnext_form": "seed"}
-    off, on = (train(flat | knobs, tones_data)[0][0] for knobs in ({}, switched_on(method)))
+@each_method
+def test_on_the_training_differs_from_the_first_epoch(method, feature, data):
+    flat = PLACES[feature] | ALL_OFF
+    off, on = (train(flat | knobs, data)[0][0] for knobs in ({}, switched_on(method, feature)))
     seen = "val_loss" if method is EMA else "train_loss"  # an average of weights trains as without it
     assert on[seen] != off[seen]
     assert (on["train_loss"] == off["train_loss"]) is (method is EMA)
 
 
-def test_what_is_on_changes_neither_the_first_weights_nor_the_statistics(small, tones_data):
+@everywhere
+def test_what_is_on_changes_neither_the_first_weights_nor_the_statistics(feature, data):
     off, on = (
-        Trainer(TrialConfig.from_flat(small | knobs), tones_data, CPU).classifier.state_dict()
-        for knobs in (ALL_OFF, ALL_ON)
+        Trainer(TrialConfig.from_flat(PLACES[feature] | knobs), data, CPU).classifier.state_dict()
+        for knobs in (ALL_OFF, all_on(feature))
     )
-    assert equal(off, on)
+    added = {"model.code_head.weight", "model.code_head.bias"} if feature == "encodec" else set()
+    assert on.keys() - off.keys() == added
+    assert equal(off, {name: on[name] for name in on.keys() - added})
 
 
 def test_they_act_on_single_clips_first_then_mixtures_then_targets():
-    names = [method.name for method in active(TrialConfig.from_flat(ALL_ON))]
+    names = [method.name for method in active(TrialConfig.from_flat(all_on()))]
     single, mixtures = {"scale", "shift", "crop"}, {"between-class", "mixup"}
     assert set(names[:3]) == single
     assert set(names[3:5]) == mixtures
     assert names.index("label-smoothing") > 4
-    assert len(names) == len(REGULARIZERS)
+    assert {*names, "code-lm"} == {method.name for method in REGULARIZERS}
 
 
 @pytest.mark.parametrize("beside", ["mixup", "label_smoothing", "dropout"])
@@ -97,9 +117,9 @@ def test_another_methods_draws_do_not_move_shifts(beside, small, tones_data, mon
     seen: list[Tensor] = []
     on_batch = Shift.on_batch
 
-    def spy(self: Shift, waves: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        result = on_batch(self, waves, targets, rng)
-        seen.append(result[0])
+    def spy(self: Shift, batch: Batch, rng: np.random.Generator) -> Batch:
+        result = on_batch(self, batch, rng)
+        seen.append(result.waves)
         return result
 
     monkeypatch.setattr(Shift, "on_batch", spy)
@@ -196,15 +216,15 @@ def test_drop_path_keeps_small_rates_in_any_precision(dtype):
 def test_mixup_mixes_clips_and_targets_with_the_same_shares(alpha):
     size = 9
     waves, targets = torch.randn(size, 1, 30), torch.eye(size)[:, :5]
-    mixed, mixed_targets = make(Mixup, mixup=alpha).on_batch(waves, targets, stream(1, "mixup", 2))
+    batch = make(Mixup, mixup=alpha).on_batch(Batch.of(waves, targets), stream(1, "mixup", 2))
     rng = stream(1, "mixup", 2)
     share = rng.beta(alpha, alpha, size)
     share = np.where(share < 0.5, 1 - share, share)
     other = rng.permutation(size)
     for i in range(size):
         r = share[i]
-        torch.testing.assert_close(mixed[i], r * waves[i] + (1 - r) * waves[other[i]])
-        torch.testing.assert_close(mixed_targets[i], r * targets[i] + (1 - r) * targets[other[i]])
+        torch.testing.assert_close(batch.waves[i], r * waves[i] + (1 - r) * waves[other[i]])
+        torch.testing.assert_close(batch.targets[i], r * targets[i] + (1 - r) * targets[other[i]])
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
@@ -212,9 +232,9 @@ def test_mixup_leaves_the_first_clip_the_heavier(alpha):
     # E |r - 1/2| = 1 / (4^a a B(a, a)) for r ~ Beta(a, a); for a = 1, which is uniform, 1/4.
     mean = 0.5 + math.gamma(2 * alpha) / math.gamma(alpha) ** 2 / (4**alpha * alpha)
     clips = torch.eye(2_000)
-    mixed, targets = make(Mixup, mixup=alpha).on_batch(clips[:, None], clips, stream(0, "mixup"))
-    assert torch.equal(mixed[:, 0], targets)
-    share = targets.diagonal()
+    batch = make(Mixup, mixup=alpha).on_batch(Batch.of(clips[:, None], clips), stream(0, "mixup"))
+    targets, share = batch.targets, batch.targets.diagonal()
+    assert torch.equal(batch.waves[:, 0], targets)
     assert share.min() >= 0.5
     assert share.mean().item() == pytest.approx(mean, abs=0.012)
     torch.testing.assert_close(targets.sum(1), torch.ones(2_000))
@@ -227,30 +247,30 @@ def test_mixup_leaves_the_first_clip_the_heavier(alpha):
 def test_label_smoothing_gives_torchs_smoothed_cross_entropy(share):
     logits, labels = torch.randn(6, 5), torch.tensor([0, 4, 2, 2, 1, 3])
     waves, hard = torch.randn(6, 1, 4), nn.functional.one_hot(labels, 5).float()
-    same, soft = make(LabelSmoothing, label_smoothing=share).on_batch(waves, hard, stream(0))
+    batch = make(LabelSmoothing, label_smoothing=share).on_batch(Batch.of(waves, hard), stream(0))
     expected = nn.functional.cross_entropy(logits, labels, label_smoothing=share)
-    torch.testing.assert_close(nn.functional.cross_entropy(logits, soft), expected)
-    assert torch.equal(same, waves)
+    torch.testing.assert_close(nn.functional.cross_entropy(logits, batch.targets), expected)
+    assert torch.equal(batch.waves, waves)
 
 
 # Shift
 
 
-@pytest.mark.parametrize("length", [7, 100])
-def test_cyclic_shift_is_torchs_roll_of_each_clip(length):
-    offsets = [0, 1, -1, 3, -6, length, length + 2, -2 * length - 1]
-    waves = torch.randn(len(offsets), 1, length)
-    shifted = cyclic_shift(waves, torch.tensor(offsets))
-    for before, after, offset in zip(waves, shifted, offsets, strict=True):
-        assert torch.equal(after, before.roll(offset, -1))
-
-
 def shifted(waves: Tensor, **knobs: float) -> Tensor:
     targets = torch.rand(len(waves), 3)
     before = targets.clone()
-    out, after = make(Shift, **knobs).on_batch(waves, targets, stream(0, "shift"))
-    assert torch.equal(after, before)
-    return out
+    batch = make(Shift, **knobs).on_batch(Batch.of(waves, targets), stream(0, "shift"))
+    assert torch.equal(batch.targets, before)
+    return batch.waves
+
+
+@pytest.mark.parametrize(("length", "share"), [(7, 1.0), (100, 1.0), (100, 0.1)])
+def test_a_shifted_clip_is_torchs_roll_of_it(length, share):
+    waves = torch.randn(60, 2, length)
+    offsets = np.rint(stream(0, "shift").uniform(-1.0, 1.0, 60) * share * length / 2).astype(int).tolist()
+    for before, after, offset in zip(waves, shifted(waves, shift=share), offsets, strict=True):
+        assert torch.equal(after, before.roll(offset, -1))
+    assert min(offsets) < 0 < max(offsets)
 
 
 def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
@@ -301,12 +321,26 @@ def decayed_names(model: nn.Module) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(("model", "form"), MODELS)
-@pytest.mark.parametrize("feature", ["raw", "logmel"])
+MODELS = [
+    *itertools.product(["hifigan"], ["published"], ["raw", "logmel"]),
+    *itertools.product(["convnext"], ["seed", "published"], ["raw", "logmel"]),
+    ("causal", "published", "encodec"),
+]
+each_model = pytest.mark.parametrize(("model", "form", "feature"), MODELS)
+
+
+def knobs_of(model: str, form: str, feature: str) -> dict[str, Any]:
+    """Return knobs of a model with all that belongs to it: of the causal one with its head for codes, too."""
+    small = CAUSAL if feature == "encodec" else SMALL
+    return small | ALL_OFF | switched_on(CodeLM, feature) | {"model": model, "convnext_form": form, "feature": feature}
+
+
+@each_model
+@pytest.mark.parametrize("norms", [False, True])
 @torch.no_grad()
-def test_weight_decay_shrinks_weights_and_nothing_else(model, form, feature, small, tones_data):
-    flat = small | ALL_OFF | {"model": model, "convnext_form": form, "feature": feature}
-    trainer = Trainer(TrialConfig.from_flat(flat | {"weight_decay": 0.5, "lr": 0.1}), tones_data, CPU)
+def test_weight_decay_shrinks_weights_and_only_on_demand_what_else_there_is(model, form, feature, norms, data):
+    flat = knobs_of(model, form, feature) | {"weight_decay": 0.5, "weight_decay_norms": norms, "lr": 0.1}
+    trainer = Trainer(TrialConfig.from_flat(flat), data, CPU)
     before = {name: value.clone() for name, value in trainer.classifier.named_parameters()}
     for parameter in trainer.classifier.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -314,13 +348,13 @@ def test_weight_decay_shrinks_weights_and_nothing_else(model, form, feature, sma
     decayed = decayed_names(trainer.classifier)
     assert decayed < set(before)
     for name, value in trainer.classifier.named_parameters():
-        torch.testing.assert_close(value, before[name] * (0.95 if name in decayed else 1.0))
+        torch.testing.assert_close(value, before[name] * (0.95 if norms or name in decayed else 1.0))
 
 
-@pytest.mark.parametrize(("model", "form"), MODELS)
+@each_model
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-def test_every_parameter_is_optimised_in_exactly_one_group(model, form, weight_decay, small, tones_data):
-    flat = small | {"model": model, "convnext_form": form, "weight_decay": weight_decay}
-    trainer = Trainer(TrialConfig.from_flat(flat), tones_data, CPU)
+def test_every_parameter_is_optimised_in_exactly_one_group(model, form, feature, weight_decay, data):
+    flat = knobs_of(model, form, feature) | {"weight_decay": weight_decay}
+    trainer = Trainer(TrialConfig.from_flat(flat), data, CPU)
     grouped = [id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in trainer.classifier.parameters())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.scale import Scale, play
@@ -24,9 +25,10 @@ def played(wave: Tensor, speed: float, place: float) -> Tensor:
 def scaled(waves: Tensor, scale: float) -> Tensor:
     targets = torch.rand(len(waves), 3)
     before = targets.clone()
-    out, after = Scale(TrialConfig.from_flat(ALL_OFF | {"scale": scale})).on_batch(waves, targets, stream(0, "scale"))
-    assert torch.equal(after, before)
-    return out
+    method = Scale(TrialConfig.from_flat(ALL_OFF | {"scale": scale}))
+    batch = method.on_batch(Batch.of(waves, targets), stream(0, "scale"))
+    assert torch.equal(batch.targets, before)
+    return batch.waves
 
 
 def assert_uniform(values: np.ndarray, low: float, high: float) -> None:

@@ -16,30 +16,26 @@ from torch import Tensor, nn
 
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import SearchData
-from esc50tune.regularizers import REGULARIZERS
+from esc50tune.data.clips import ClipsInMemory, SearchData
 from esc50tune.trial import EpochResult, Trainer, learning_rate, train_trial
-from tests.conftest import switched_on
+from tests.conftest import all_on, watch
 
 F = torch.nn.functional
 
 CPU = torch.device("cpu")
-ALL_ON = {name: value for method in REGULARIZERS for name, value in switched_on(method).items()}
 MODELS = ["hifigan", "convnext"]
 
 
-class Clips:
-    """Clips made up in memory; remembers which were asked for."""
+class Clips(ClipsInMemory):
+    """Clips of three classes that remember which were asked for."""
 
     def __init__(self, waves: Tensor, labels: Tensor) -> None:
-        self._waves, self.labels, self.asked = waves, labels, []
-
-    def __len__(self) -> int:
-        return len(self.labels)
+        super().__init__(waves, labels, 3)
+        self.asked: list[list[int]] = []
 
     def waves(self, indices: Sequence[int]) -> Tensor:
         self.asked.append(list(indices))
-        return self._waves[list(indices)]
+        return super().waves(indices)
 
 
 def noise(size: int, seed: int) -> Clips:
@@ -50,7 +46,7 @@ def noise(size: int, seed: int) -> Clips:
 @pytest.fixture
 def noise_data() -> SearchData:
     """Clips in numbers that fill no batch: 21 of 8, and 70 of evaluation's."""
-    return SearchData(noise(21, 1), noise(70, 2), 3)
+    return SearchData(noise(21, 1), noise(70, 2))
 
 
 def timeless(results: Sequence[EpochResult]) -> list[dict[str, Any]]:
@@ -75,7 +71,7 @@ def same(first: Any, second: Any) -> bool:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_seed_gives_the_same_trial_whatever_else_draws_numbers(model, small, tones_data):
-    flat = small | ALL_ON | {"model": model, "epochs": 2}
+    flat = small | all_on() | {"model": model, "epochs": 2}
     expected = run(flat, tones_data)
     again = []
     torch.manual_seed(99)
@@ -95,7 +91,7 @@ def test_another_seed_gives_another_trial(small, tones_data):
 
 @pytest.mark.parametrize(("model", "form"), [("hifigan", "published"), ("convnext", "seed"), ("convnext", "published")])
 def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(model, form, small, tones_data, tmp_path):
-    flat = small | ALL_ON | {"model": model, "convnext_form": form, "warmup_epochs": 1.5, "clip_grad": 1.0}
+    flat = small | all_on() | {"model": model, "convnext_form": form, "warmup_epochs": 1.5, "clip_grad": 1.0}
     expected = run(flat, tones_data, tmp_path / "whole.pt")
     stopped = []
     for _ in range(3):
@@ -131,7 +127,8 @@ def test_every_clip_is_trained_on_once_an_epoch_in_a_new_order(small, noise_data
 
 def test_layers_of_training_act_in_training_alone_in_every_epoch(small, noise_data):
     trainer, modes = Trainer(TrialConfig.from_flat(small), noise_data, CPU), []
-    trainer.classifier.model.register_forward_pre_hook(lambda model, _: modes.append(model.training))
+    model = trainer.classifier.model
+    watch(model, lambda x: modes.append(model.training))
     for _ in range(2):
         trainer.run_epoch()
     assert modes == 2 * [True, True, True, False, False]  # 21 clips in batches of 8, 70 in batches of 64
@@ -218,7 +215,7 @@ def test_a_step_starts_from_no_gradient(small, noise_data):
 # What is reported
 
 
-@pytest.mark.parametrize("knobs", [{}, ALL_ON], ids=["plain", "regularized"])
+@pytest.mark.parametrize("knobs", [{}, all_on()], ids=["plain", "regularized"])
 @torch.no_grad()
 def test_validation_is_the_plain_mean_over_clips(knobs, small, noise_data):
     flat = small | knobs | {"convnext_form": "seed", "lr": 0.01, "ema": 0.0, "crop_seconds": 0.0}
@@ -248,18 +245,22 @@ def test_training_loss_is_the_mean_over_clips_as_trained_on(share, small, noise_
 
 
 class Reader(nn.Module):
-    """Reads the logits from the wave itself: whatever class is loudest in it."""
+    """Reads the logits from the wave itself: whatever class is loudest in it. Its own model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sign = nn.Parameter(torch.ones(()))
         self.feature = nn.Identity()
 
-    def model(self, waves: Tensor) -> Tensor:
-        return self.sign * waves[:, 0, :3]
+    @property
+    def model(self) -> Reader:
+        return self
 
-    def forward(self, waves: Tensor) -> Tensor:
-        return self.model(waves)
+    def frames(self, waves: Tensor) -> Tensor:
+        return waves[:, 0, :3]
+
+    def classify(self, frames: Tensor) -> Tensor:
+        return self.sign * frames
 
 
 @pytest.mark.parametrize(("sign", "accuracy"), [(1.0, 1.0), (-1.0, 0.0)])
@@ -267,7 +268,7 @@ def test_of_a_mixed_clip_the_heavier_part_counts(sign, accuracy, small):
     labels = torch.arange(24) % 3
     clips = Clips(F.pad(F.one_hot(labels, 3).float(), (0, 1_997))[:, None], labels)
     flat = small | {"feature": "raw", "batch_size": 24, "mixup": 1.0, "label_smoothing": 0.3}
-    trainer = Trainer(TrialConfig.from_flat(flat), SearchData(clips, clips, 3), CPU)
+    trainer = Trainer(TrialConfig.from_flat(flat), SearchData(clips, clips), CPU)
     trainer.classifier = Reader()
     nn.init.constant_(trainer.classifier.sign, sign)
     assert trainer.run_epoch().train_acc == accuracy
@@ -290,7 +291,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_leaves_the_last_good_check
 ):
     train = Trainer.train
 
-    def spoilt(self: Trainer) -> tuple[float, float, float]:
+    def spoilt(self: Trainer) -> tuple[dict[str, float], float]:
         if self.epoch == 2:
             nn.init.constant_(next(self.classifier.model.parameters()), value)
         return train(self)
@@ -303,7 +304,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_leaves_the_last_good_check
 
 
 def test_a_training_loss_that_is_not_finite_counts_even_where_validation_is_fine(small, noise_data, monkeypatch):
-    monkeypatch.setattr(Trainer, "train", lambda self: (math.inf, 0.5, 1e-3))
+    monkeypatch.setattr(Trainer, "train", lambda self: ({"loss": math.inf, "acc": 0.5}, 1e-3))
     check_diverged(Trainer(TrialConfig.from_flat(small), noise_data, CPU).run_epoch())
 
 
@@ -311,7 +312,7 @@ def test_a_training_loss_that_is_not_finite_counts_even_where_validation_is_fine
 def test_either_loss_can_tell_that_a_trial_diverged(spoilt, small, noise_data, tmp_path):
     flat = small | {"feature": "raw", "batch_size": 21}
     trial = train_trial(TrialConfig.from_flat(flat), noise_data, CPU, tmp_path / "trial.pt")
-    getattr(noise_data, spoilt)._waves[20, 0, 100:110] = math.nan
+    getattr(noise_data, spoilt).held[20, 0, 100:110] = math.nan
     (result,) = trial
     check_diverged(result)
     assert not (tmp_path / "trial.pt").exists()
@@ -353,7 +354,7 @@ def pure_tones(size: int, seed: int) -> Clips:
 def test_a_small_model_learns_the_tones(knobs, feature, small, tones_data):
     strides = {"convnext_stem_kernel": 8, "convnext_stem_stride": 8, "convnext_downsample": 4}
     raw = feature == "raw"
-    data = SearchData(pure_tones(36, 0), pure_tones(30, 1), 3) if raw else tones_data
+    data = SearchData(pure_tones(36, 0), pure_tones(30, 1)) if raw else tones_data
     flat = small | {"epochs": 25, "batch_size": 4, "feature": feature} | knobs | (strides if raw else {})
     results = run(flat, data)
     assert [result["epoch"] for result in results] == list(range(1, 26))

@@ -2,47 +2,106 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS, active
-from sweeps.arms import known_arms, make_arms
+from sweeps.arms import Arm, make_arms, without_effect
+from sweeps.presets import PRESETS
+from sweeps.studies import Study, architectures, regularization
 
 PLAIN = ["weight-decay"]  # its default is on in every arm
+BASES = ["convnext-raw", "convnext-raw24", "convnext-logmel", "convnext-encodec", "convnext-untrained", "causal"]
+METHODS = [method for method in REGULARIZERS if method.name not in PLAIN]
 
 
-def names_on(arm) -> list[str]:
+def make(names: list[str], study: Study | None = None, preset: str = "full", **settings: Any) -> list[Arm]:
+    return make_arms(study or regularization(), names, PRESETS[preset], {}, settings)
+
+
+def names_on(arm: Arm) -> list[str]:
     return [method.name for method in active(TrialConfig.from_flat(arm.fixed)) if method.name not in PLAIN]
 
 
+def base_for(method: type) -> str:
+    return {"code-lm": "causal", "frequency-mask": "convnext-logmel"}.get(method.name, "convnext-raw")
+
+
 def test_the_plain_arms_have_no_regularizer_on() -> None:
-    assert [names_on(arm) for arm in make_arms(["baseline", "convnext"], {}, {})] == [[], []]
+    assert [names_on(arm) for arm in make(["baseline", "convnext"])] == [[], []]
+    for name, arm in zip(architectures().arms, make(list(architectures().arms), architectures()), strict=True):
+        assert names_on(arm) == (["code-lm"] if name == "causal-lm" else [])
 
 
-@pytest.mark.parametrize("method", [m for m in REGULARIZERS if m.name not in PLAIN], ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_each_regularizers_arm_switches_on_that_one_alone(method) -> None:
-    (arm,) = make_arms([method.name], {}, {})
+    base = base_for(method)
+    plain, arm = make([base, method.name], regularization(base=base))
     assert names_on(arm) == [method.name]
-    assert arm.fixed["model"] == "convnext"
+    changed = {knob for knob in plain.fixed if plain.fixed[knob] != arm.fixed[knob]}
+    assert changed == set(method.on)
 
 
 def test_the_arm_all_switches_on_the_usual_ones_together() -> None:
-    (arm,) = make_arms(["all"], {}, {})
-    assert set(names_on(arm)) == {"dropout", "drop-path", "label-smoothing", "mixup", "shift"}
+    (arm,) = make(["all"])
+    assert set(names_on(arm)) == {"dropout", "sam", "label-smoothing", "mixup", "shift"}
+    assert list(arm.space) == ["lr"]
 
 
-@pytest.mark.parametrize("name", sorted(known_arms()))
-def test_every_arm_tunes_its_learning_rate_and_holds_its_default_in_every_range(name: str) -> None:
-    (arm,) = make_arms([name], {"lr": 1e-5}, {})  # below the usual range, as a preset may set it
-    assert "lr" in arm.space
-    assert all(search.low <= arm.fixed[knob] <= search.high for knob, search in arm.space.items())
+@pytest.mark.parametrize("base", [None, *BASES])
+def test_every_arm_tunes_its_learning_rate_and_holds_its_default_in_every_range(base: str | None) -> None:
+    study = regularization(base=base)
+    for name in study.arms:
+        try:
+            (arm,) = make([name], study, preset="seed")  # its learning rate is below the usual range
+        except UserError:
+            continue  # a method that the base has no place for
+        assert "lr" in arm.space
+        assert all(search.low <= arm.fixed[knob] <= search.high for knob, search in arm.space.items())
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_regularizers_are_added_to_the_base(base: str) -> None:
+    study = regularization(("baseline", "convnext", "shift"), base)
+    expected = make([base], architectures())[0]
+    baseline, plain, shift = make(list(study.default), study)
+    assert (plain.name, plain.fixed) == (base, expected.fixed)
+    assert baseline.fixed["model"] == "hifigan"
+    inputs = ("feature", "sample_rate", "encodec_weights", "logmel_bands", "logmel_frames_per_second")
+    assert all(baseline.fixed[knob] == shift.fixed[knob] == plain.fixed[knob] for knob in inputs)
+    assert shift.fixed["model"] == plain.fixed["model"]
+    assert (study.reference, study.against["shift"], study.against[base]) == (base, base, "baseline")
+
+
+def test_the_weight_of_the_bases_own_task_is_fixed_and_not_searched() -> None:
+    study = regularization(base="causal-lm")
+    baseline, mixup = make(["baseline", "mixup"], study)
+    assert baseline.fixed["code_lm"] == 0.0
+    assert mixup.fixed["code_lm"] == 1.0
+    assert set(mixup.space) == {"lr", "mixup"}
+    assert set(make(["causal-lm"], architectures())[0].space) == {"lr", "code_lm"}
+
+
+@pytest.mark.parametrize(("base", "sound"), [("convnext-encodec", False), ("convnext-raw", True)])
+@pytest.mark.parametrize("name", ["shift", "all"])
+def test_on_latents_shift_changes_neither_gain_nor_polarity(base: str, sound: bool, name: str) -> None:
+    (arm,) = make([name], regularization(base=base))
+    assert arm.fixed["shift"] == 1.0
+    assert (arm.fixed["gain_db"], arm.fixed["polarity"]) == ((6.0, 0.5) if sound else (0.0, 0.0))
 
 
 def test_a_setting_is_fixed_in_every_arm_and_no_longer_varied() -> None:
-    for arm in make_arms(["baseline", "dropout"], {"lr": 1e-3}, {"lr": "0.002"}):
+    for arm in make(["baseline", "dropout"], lr="0.002"):
         assert arm.fixed["lr"] == 0.002
         assert "lr" not in arm.space
+
+
+def test_arms_that_equal_the_plain_one_are_named() -> None:
+    arms = make(["baseline", "convnext", "dropout", "mixup"], dropout="0.1")
+    assert without_effect(arms, "convnext") == ["dropout"]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +112,36 @@ def test_a_setting_is_fixed_in_every_arm_and_no_longer_varied() -> None:
         (["dropout"], {"dropout": "0"}, ["--set dropout=0", "arm 'dropout'"]),
         (["baseline"], {"model": "convnext"}, ["--set model=convnext", "arm 'baseline'"]),
         (["mixup"], {"mixup": "-1"}, ["mixup", "greater than or equal to 0"]),
+        (["code-lm"], {}, ["code_lm (1)", "feature 'encodec'"]),
+        (["code-lm"], {"feature": "encodec"}, ["code_lm (1)", "'causal'", "'convnext'"]),
+        (["frequency-mask"], {"feature": "raw"}, ["frequency_mask", "'raw'"]),
+        (["scale"], {"feature": "encodec"}, ["scale", "'encodec'"]),
     ],
 )
 def test_bad_arms_are_refused_with_what_is_wrong(names: list[str], settings: dict, words: list[str]) -> None:
     with pytest.raises(UserError) as error:
-        make_arms(names, {}, settings)
+        make(names, **settings)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arm", "knob", "value"),
+    [
+        ("hifigan-raw", "sample_rate", 16_000),
+        ("hifigan-untrained", "encodec_weights", "pretrained"),
+        ("convnext-logmel", "model", "hifigan"),
+        ("causal-lm", "code_lm", 0.0),
+    ],
+)
+def test_a_setting_may_not_turn_an_arm_into_another(arm: str, knob: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"--set {knob}={value} contradicts arm '{arm}'"):
+        make([arm], architectures(), **{knob: value})
+
+
+def test_the_weight_of_a_task_may_be_set() -> None:
+    assert make(["causal-lm"], architectures(), code_lm=0.3)[0].fixed["code_lm"] == 0.3
+
+
+def test_an_unknown_base_is_refused() -> None:
+    with pytest.raises(UserError, match="no base is called 'convnext-mel'; did you mean 'convnext-"):
+        regularization(base="convnext-mel")

@@ -12,14 +12,16 @@ from analysis.load import read_events
 from sweeps.arms import make_arms
 from sweeps.driver import Driver
 from sweeps.events import FILE, EventLog
+from sweeps.presets import PRESETS
 from sweeps.state import SweepState
+from sweeps.studies import regularization
 
 ARMS = ["baseline", "convnext", "dropout"]
 EPOCHS = 10
 
 
 def make_driver(folder: Path, total: int, search: str = "sobol", early_stopping: bool = True) -> Driver:
-    arms = make_arms(ARMS, {"epochs": EPOCHS}, {})
+    arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": EPOCHS})
     state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping)
     return Driver(arms, total, search, 0, EventLog(folder, state.apply), state)
 

@@ -23,7 +23,7 @@ LAPTOP = Machine(cpus=2, gpus=0)
 def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP) -> Plan:
     short = ["--set", "convnext_depths=1,1"]  # the clips have 13 frames
     line = ["--data", str(folder), "--results", str(tmp_path / "results"), "--num-samples", "6", *short, *more]
-    return make_plan(make_parser("", ARMS).parse_args(line), [machine], "test")
+    return make_plan(make_parser("regularization", "", ARMS).parse_args(line), [machine])
 
 
 def printed(plan: Plan) -> str:

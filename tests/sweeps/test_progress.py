@@ -11,8 +11,10 @@ from sweeps.arms import make_arms
 from sweeps.console import Console
 from sweeps.driver import Driver
 from sweeps.events import EventLog
+from sweeps.presets import PRESETS
 from sweeps.progress import Progress
 from sweeps.state import SweepState
+from sweeps.studies import regularization
 
 
 def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
@@ -22,7 +24,7 @@ def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
 @pytest.fixture
 def shown(tmp_path: Path) -> tuple[Driver, Progress, io.StringIO]:
     """A sweep of two arms with three trials each, two at a time, ten epochs."""
-    arms = make_arms(["convnext", "mixup"], {"epochs": 10}, {})
+    arms = make_arms(regularization(), ["convnext", "mixup"], PRESETS["small"], {}, {"epochs": 10})
     state = SweepState({arm.name: 10 for arm in arms}, early_stopping=False)
     output = io.StringIO()
     progress = Progress(state, 6, 2, Console(file=output, width=120))

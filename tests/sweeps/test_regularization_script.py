@@ -123,7 +123,7 @@ def test_failed_trials_are_named_and_end_with_1(tones_folder: Path, tmp_path: Pa
 import sys
 if any("default_worker" in part for part in sys.argv):  # Ray's workers alone
     import esc50tune.regularizers.mixup as module
-    def broken(self, waves, targets, rng):
+    def broken(self, batch, rng):
         raise RuntimeError("a defect in the regularizer")
     module.Mixup.on_batch = broken
 """
@@ -141,10 +141,10 @@ def test_a_breakpoint_in_the_model_stops_in_debug_mode(tones_folder: Path, tmp_p
     code = """
 def stop(self, x):
     breakpoint()
-    return self.head(self.trunk(x).mean(-1))
+    return self.trunk(x)
 def install():
     from esc50tune.models.convnext import ConvNeXt
-    ConvNeXt.forward = stop
+    ConvNeXt.frames = stop
 import atexit, builtins, sys
 original = __import__
 def importing(name, *args, **kwargs):
@@ -165,7 +165,7 @@ builtins.__import__ = importing
 def test_a_dry_run_prints_arms_parameters_time_and_disk_and_writes_nothing(tones_folder: Path, tmp_path: Path) -> None:
     done = run(*command(tones_folder, tmp_path / "results", "--num-samples", "8", "--dry-run"))
     assert done.returncode == 0, done.stderr
-    for word in ("baseline", "drop-path", "parameters", "points", "about", "checkpoints", "nothing was started"):
+    for word in ("baseline", "label-smoothing", "parameters", "points", "about", "checkpoints", "nothing was started"):
         assert word in done.stdout
     assert not (tmp_path / "results").exists()
 

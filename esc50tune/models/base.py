@@ -1,0 +1,41 @@
+"""What a model is: a classifier in two halves, frames and what is read off them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
+
+
+class Model(nn.Module):
+    """Turns `[B, C, T]` into logits `[B, K]`.
+
+    Attributes:
+        Knobs: its knobs.
+    """
+
+    Knobs: ClassVar[type[BaseModel]]
+
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
+
+    @classmethod
+    def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> Model:
+        """Build the model of `config` for features of `in_channels` channels."""
+        raise NotImplementedError
+
+    def frames(self, x: Tensor) -> Tensor:
+        """Return what the model makes of each stretch of `x` [B, C, T]: [B, C', T']."""
+        raise NotImplementedError
+
+    def classify(self, frames: Tensor) -> Tensor:
+        """Return logits [B, K] of the clips whose frames these are."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.frames(x))
