@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,11 @@ def check_disk(plan: Plan) -> None:
         )
 
 
+def twins(arms: list[Arm]) -> list[tuple[str, str]]:
+    """Return the pairs of arms that the command line made the same."""
+    return [(a.name, b.name) for a, b in combinations(arms, 2) if a.fixed == b.fixed]
+
+
 def print_plan(plan: Plan, console: Console) -> None:
     """Print what opens every run: what will be run, on what, and what was reduced."""
     split, facts, per_arm = plan.split, plan.facts, plan.trials // len(plan.arms)
@@ -256,6 +262,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         say(console, STAND_IN_BANNER, style="bold yellow")
     if plan.dropped:
         say(console, f"not run: {', '.join(plan.dropped)}, which every arm has on here")
+    for first, second in twins(plan.arms):
+        say(console, f"{second} is the same as {first} here, and will have the same result")
     if plan.trials < plan.asked:
         say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
     say(

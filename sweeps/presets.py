@@ -74,7 +74,7 @@ PRESETS = {
                 "sample_rate": 8_000,
                 "logmel_bands": 64,
                 "logmel_frames_per_second": 50,
-                "epochs": 60,
+                "epochs": 40,
                 "batch_size": 16,
                 "hifigan_channels": 16,
                 "convnext_width": 16,
@@ -83,7 +83,7 @@ PRESETS = {
             front(32, 8, 4) | {"crop_seconds": 1.5, "crop_views": 3},
             front(4, 2, 2) | STANDARDISED,
             {"causal_blocks": 2},
-            "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width, 60 epochs",
+            "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width, 40 epochs",
             (
                 ("log-mel (64 bands, 50 frames/s) at 8 kHz", {"feature": "logmel", "sample_rate": 8_000}),
                 ("raw audio in crops of 1.5 s", {"feature": "raw", "crop_seconds": 1.5}),

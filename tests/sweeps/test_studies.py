@@ -12,6 +12,7 @@ from esc50tune.classifier import count_parameters
 from esc50tune.config import TrialConfig
 from esc50tune.features import FEATURES
 from sweeps.arms import Arm, make_arms
+from sweeps.plan import twins
 from sweeps.presets import PRESETS
 from sweeps.studies import architectures, regularization
 
@@ -138,3 +139,11 @@ def test_the_default_regularizers_are_the_eight_of_the_readme() -> None:
     assert default_arms("regularization") == (
         *("baseline", "convnext", "dropout", "sam", "label-smoothing", "mixup", "shift", "all"),
     )
+
+
+def test_arms_that_the_weights_make_the_same_are_named() -> None:
+    assert twins(list(arms_of("small", {"encodec_weights": "untrained"}).values())) == [
+        ("hifigan-encodec", "hifigan-untrained"),
+        ("convnext-encodec", "convnext-untrained"),
+    ]
+    assert twins(list(arms_of("small").values())) == []
