@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from analysis.features import encoder
 from analysis.load import Results
+from analysis.provenance import discrepancies
 
 
 def caption(results: Results) -> str:
-    """Say what the figures are and what they are not, the gravest first."""
-    return " ".join([*warnings(results), *facts(results), *methods(results), *shortcomings(results)])
+    """Say what a search's figures are and what they are not, the gravest first."""
+    parts = [warnings(results), data_facts(results), facts(results), methods(results), shortcomings(results)]
+    return " ".join(sentence for part in parts for sentence in part)
+
+
+def confirmed_caption(results: Results) -> str:
+    """Say what the figures of confirmed runs are and what they are not, the gravest first."""
+    parts = [warnings(results), discrepancies(results), data_facts(results), tested(results), methods(results)]
+    parts.append(comparing())
+    return " ".join(sentence for part in parts for sentence in part)
+
+
+def errors_caption(results: Results) -> str:
+    """Say what the figures by class of confirmed runs are."""
+    return " ".join([*warnings(results), *discrepancies(results), *tested(results)])
+
+
+def clean_caption(results: Results) -> str:
+    """Say what the figures of the clean test fold are."""
+    clean = (
+        "Accuracy in % on the one fold that the search neither trained nor selected on, of the same runs as in the "
+        "other tables. It has fewer clips, so its intervals are wider; no verdict is drawn from it."
+    )
+    return " ".join([*warnings(results), *discrepancies(results), clean])
 
 
 def arms_by(manifest: dict[str, Any], trait: Callable[[dict[str, Any]], Any]) -> dict[Any, list[str]]:
@@ -38,7 +61,7 @@ def code_weight(arm: dict[str, Any]) -> str:
 
 
 def warnings(results: Results) -> Iterator[str]:
-    if results.manifest["data"]["stand_in"]:
+    if results.stand_in:
         yield "STAND-IN DATA: procedural sounds, no recordings; these figures say nothing about ESC-50."
     encoders = arms_by(results.manifest, lambda arm: encoder(arm["fixed"]))
     if "untrained" in encoders:
@@ -63,16 +86,21 @@ def methods(results: Results) -> Iterator[str]:
             yield f"{', '.join(arms)} also {predict} EnCodec's codes of the next frame (weight {weight})."
 
 
-def facts(results: Results) -> Iterator[str]:
-    manifest, split, data = results.manifest, results.manifest["split"], results.manifest["data"]
-    clips, train = split["val_clips"], ", ".join(map(str, split["train"]))
+def data_facts(results: Results) -> Iterator[str]:
+    manifest, data = results.manifest, results.manifest["data"]
     rates = ", ".join(f"{int(rate):,}" for rate in data["rates"])
     seconds = manifest["arms"][0]["fixed"]["clip_seconds"]
     fitted = f"{data['padded']} clips padded and {data['cut']} cut to {seconds:g} s"
     yield f"Data: {data['title']}, recorded at {rates} Hz; {fitted}."
-    if split["left_out"]:
-        yield f"{split['left_out']} clips are left out: their source recording has takes on another side."
+    if manifest["split"]["left_out"]:
+        left_out = manifest["split"]["left_out"]
+        yield f"{left_out} clips are left out of the search: their source recording has takes on another side."
     yield f"Preset {manifest['preset']['name']}: {manifest['preset']['says']}."
+
+
+def facts(results: Results) -> Iterator[str]:
+    manifest, split = results.manifest, results.manifest["split"]
+    clips, train = split["val_clips"], listed(split["train"])
     yield (
         f"Accuracy in % on the validation fold {split['val']} ({clips} clips), trained on folds {train} "
         f"({split['train_clips']} clips); a trial's score is that of its full schedule's last epoch. Training accuracy "
@@ -85,6 +113,56 @@ def facts(results: Results) -> Iterator[str]:
         f"On {clips} clips one score has a standard error of up to {error:.1f} points: a difference of a few points "
         "may be noise."
     )
+
+
+def tested(results: Results) -> Iterator[str]:
+    """Say what the confirmed runs were tested on, and how far the search had seen it."""
+    confirmed = results.confirmed
+    block = confirmed.block
+    yield (
+        f"Accuracy in % on the {len(confirmed.tested)} clips of {folds_words(block.folds)}, each tested by models "
+        f"trained from scratch on all other folds, with {seeds_words(block.seeds)}; every configuration was frozen "
+        "before its first test clip was read, and the last epoch counts."
+    )
+    yield from selected_on(results)
+    yield from confirmed.left_out
+
+
+def selected_on(results: Results) -> Iterator[str]:
+    """Say which of the tested folds the search had trained or selected on."""
+    confirmed = results.confirmed
+    searched = [fold for fold in confirmed.block.folds if fold in confirmed.manifest["searched"]]
+    clean, were = confirmed.manifest["test_fold"], "were" if len(searched) > 1 else "was"
+    if searched:
+        yield f"{folds_words(searched).capitalize()} {were} also used to select these configurations."
+    if clean is None:
+        yield "NO TEST FOLD was kept from the search."
+    elif clean not in confirmed.block.folds:
+        yield f"Fold {clean}, which the search never saw, is not tested."
+    else:
+        yield f"The search never saw fold {clean}" + ("; its result stands apart." if searched else ".")
+
+
+def comparing() -> Iterator[str]:
+    """Say how arms are compared. Only the words `better` and `worse` claim a difference."""
+    yield (
+        "Differences are in points, paired clip by clip; intervals of differences hold for all arms against the same "
+        "one together, and verdicts follow Holm's adjusted p. No difference seen (≥ x): none is shown, and one of x "
+        "points or more would have been found in 8 of 10 such studies. Nadeau and Bengio's p decides nothing. Epochs "
+        "and seconds are those of one run."
+    )
+
+
+def listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def folds_words(folds: Sequence[int]) -> str:
+    return f"fold{'s' * (len(folds) > 1)} {listed(folds)}"
+
+
+def seeds_words(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def shortcomings(results: Results) -> Iterator[str]:

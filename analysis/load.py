@@ -1,17 +1,19 @@
-"""Reads a results folder: its manifest and its events. `docs/results-folder.md` describes both."""
+"""Reads a results folder: its manifest, its events and its confirmed runs. `docs/results-folder.md` describes both."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.confirmed import Confirmed
 from analysis.errors import ResultsError
+from analysis.files import is_cut, read_events, read_manifest, require
+from analysis.load_confirmed import load_confirmed
 
-FORMAT = 1  # the newest format that this reader understands
 # what the tables cannot do without, of the manifest and of each of its arms
 KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")
 ARM_KEYS = ("name", "against", "fixed", "space", "parameters")
@@ -19,12 +21,24 @@ ARM_KEYS = ("name", "against", "fixed", "space", "parameters")
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep's manifest and the events of its log, in order."""
+    """A sweep's manifest and the events of its log, in order, and what was confirmed of it.
+
+    Attributes:
+        left_out: what of the files could not be used, a sentence each.
+    """
 
     manifest: dict[str, Any]
     events: list[dict[str, Any]]
+    confirmed: Confirmed | None = None
+    left_out: list[str] = field(default_factory=list)
 
     @property
+    def stand_in(self) -> bool:
+        """Whether any figures are of procedural sounds."""
+        confirmed = self.confirmed is not None and self.confirmed.manifest["data"]["stand_in"]
+        return self.manifest["data"]["stand_in"] or confirmed
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial: what it was, how far it came, and its score if it ran its full schedule.
 
@@ -48,9 +62,16 @@ class Results:
         frame["score"] = frame["val_acc"].astype(float).where(frame["reason"] == "finished")
         return frame
 
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The trial with the highest score of each arm that has one, by arm; a tie goes to the lower loss."""
+        ranked = self.trials.dropna(subset=["score"]).sort_values(["score", "val_loss"], ascending=[False, True])
+        best = ranked.groupby("arm").head(1).set_index("arm")
+        return best.loc[[arm["name"] for arm in self.manifest["arms"] if arm["name"] in best.index]]
+
 
 def load_results(folder: Path) -> Results:
-    """Read the manifest and the events of `folder`.
+    """Read the manifest and the events of `folder`, and its confirmed runs where there are any.
 
     Raises:
         ResultsError: it is no results folder, or one of a newer format, or damaged.
@@ -58,34 +79,14 @@ def load_results(folder: Path) -> Results:
     path = folder / "manifest.json"
     if not path.is_file():
         raise ResultsError(f"'{folder}' is no results folder: there is no manifest.json in it")
+    manifest = read_manifest(path, KEYS)
+    require(path, manifest["arms"], ARM_KEYS, "arms")
+    log, left_out, confirmed = folder / "events.jsonl", [], None
+    events = read_events(log)
+    if is_cut(log):
+        left_out.append(f"The last line of '{log.name}' was cut, and is left out.")
     try:
-        manifest = json.loads(path.read_bytes())
-    except ValueError:  # no JSON, or no UTF-8
-        raise ResultsError(f"'{path}' is damaged: it is no JSON") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if isinstance(version, int) and version > FORMAT:
-        newer = f"'{folder}' has format {version}, this program reads up to {FORMAT}"
-        raise ResultsError(f"{newer}; use a newer version of it")
-    missing = ["format"] if version != FORMAT else [key for key in KEYS if key not in manifest]
-    if missing:
-        raise ResultsError(f"'{path}' is damaged: it has no {missing[0]}")
-    missing = [key for arm in manifest["arms"] for key in ARM_KEYS if key not in arm]
-    if missing:
-        raise ResultsError(f"'{path}' is damaged: one of its arms has no {missing[0]}")
-    return Results(manifest, read_events(folder / "events.jsonl"))
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """Read the events of a log. A last line without its end is a write that was cut, and is left out.
-
-    Raises:
-        ResultsError: another line is damaged.
-    """
-    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-    events = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            events.append(json.loads(line))
-        except ValueError:  # no JSON, or no UTF-8
-            raise ResultsError(f"'{path}', line {number} is damaged") from None
-    return events
+        confirmed = load_confirmed(folder, [arm["name"] for arm in manifest["arms"]])
+    except ResultsError as error:
+        left_out.append(f"ALL CONFIRMED RUNS ARE LEFT OUT: {error}.")
+    return Results(manifest, events, confirmed, left_out)

@@ -2,97 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 from rich import box
+from rich.console import Group
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
-from analysis.load import Results
-from analysis.tables import Table
-
-# column of the frame -> heading in Markdown
-HEADINGS = {
-    "best": "best, %",
-    "difference": "difference, points",
-    "default": "default setting, %",
-    "median": "median, %",
-    "train of best": "training accuracy of the best, %",
-    "full": "full runs",
-    "seconds": "training, s",
-}
-ONLY_IF_ANY = ("diverged", "failed")
-WORDS = ("feature", "arm")  # the columns that hold no figures
+from analysis.table import Table
 
 
-def cell(column: str, value: float) -> str:
-    if pd.isna(value):
-        return "–"
-    if column == "difference":
-        return f"{value:+.1f}"
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
-
-
-def millions(count: int) -> str:
-    return f"{count / 1e6:.2f} M" if count < 10_000_000 else f"{count / 1e6:.1f} M"
-
-
-def marked(frame: pd.DataFrame) -> list[str]:
-    """Return the arms' names, with a star where the encoder is untrained."""
-    return [arm + " *" * (encoder == "untrained") for arm, encoder in zip(frame.index, frame["encoder"], strict=True)]
-
-
-def with_arms(frame: pd.DataFrame, arms: Iterable[str]) -> pd.DataFrame:
-    """Return the frame with its words, the features where it has them and the arms, in columns before its figures."""
-    frame = frame.assign(arm=arms)
-    return frame[[*(name for name in WORDS if name in frame), *frame.columns.difference(WORDS, sort=False)]]
-
-
-def as_terminal(table: Table) -> TerminalTable:
+def as_terminal(table: Table) -> Group:
     """Return the table for a terminal of 80 columns, without its caption; a line stands above each baseline's rows."""
-    frame = table.frame
-    columns = {
-        "best": [cell("best", value) for value in frame["best"]],
-        "diff.": [cell("difference", value) for value in frame["difference"]],
-        "default": [cell("default", value) for value in frame["default"]],
-        "median": [cell("median", value) for value in frame["median"]],
-        "train": [cell("train", value) for value in frame["train of best"]],
-        "full": [f"{full}/{trials}" for full, trials in zip(frame["full"], frame["trials"], strict=True)],
-        "epochs": [f"{value:,}" for value in frame["epochs"]],
-        "secs": [f"{value:,.0f}" for value in frame["seconds"]],
-        "params": [millions(value) for value in frame["parameters"]],
-    }
-    # Edges, which would be empty, are left out for their two columns; the title brings the empty line below it.
-    shown = TerminalTable(
-        title=f"{table.title}\n", title_justify="left", box=box.HORIZONTALS, show_edge=False, padding=0
-    )
-    shown.add_column("arm", no_wrap=True)
-    for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
-    ends = [following in table.baselines for following in frame.index[1:]]
-    for *row, end in zip(marked(frame), *columns.values(), [*ends, False], strict=True):
-        shown.add_row(*row, end_section=end)
-    return shown
+    # Edges, which would be empty, are left out for their two columns.
+    shown = TerminalTable(box=box.HORIZONTALS, show_edge=False, padding=0)
+    for column in table.in_terminal:
+        shown.add_column(column.short, justify="left" if column.words else "right", no_wrap=True)
+    ends = [*table.starts[1:], False]
+    for cells, end in zip(table.cells(table.in_terminal), ends, strict=True):
+        shown.add_row(*cells, end_section=end)
+    # The title is none of the table's own, which would be wrapped where the table is narrow.
+    return Group(Text(table.title, style="italic"), "", shown)
 
 
-def as_markdown(table: Table) -> str:
+def as_markdown(table: Table, with_caption: bool = True) -> str:
     """Return the table with its title and caption as Markdown."""
-    empty = [name for name in ONLY_IF_ANY if not table.frame[name].any()]
-    frame = with_arms(table.frame, marked(table.frame)).drop(columns=["encoder", *empty])
-    for name in frame.columns.difference(WORDS):
-        frame[name] = [cell(name, value) for value in frame[name]]
-    align = ["left" if name in WORDS else "right" for name in frame]
-    frame = frame.rename(columns=HEADINGS)
-    body = frame.to_markdown(index=False, colalign=align, disable_numparse=True)
+    columns = table.on_paper
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in table.cells(columns)]
+    body = pd.DataFrame(cells, columns=[column.heading for column in columns]).to_markdown(
+        index=False, colalign=["left" if column.words else "right" for column in columns], disable_numparse=True
+    )
     caption = table.caption.replace("* UNTRAINED", r"\* UNTRAINED")  # at the start of a line it would make a list
-    return f"## {table.title}\n\n{body}\n\n{caption}\n"
+    return f"## {table.title}\n\n{body}\n" + f"\n{caption}\n" * with_caption
 
 
-def as_csv(table: Table, results: Results) -> str:
-    """Return the table as CSV; what the figures come from stands in every row."""
-    frame = with_arms(table.frame, table.frame.index)
-    frame["data"] = results.manifest["data"]["title"]
-    split = results.manifest["split"]
-    kept = f"test fold {split['test']} untouched" if split["test"] is not None else "NO TEST FOLD"
-    frame["selected on"] = f"validation fold {split['val']}, best of a search: optimistic; {kept}"
+def as_csv(table: Table) -> str:
+    """Return the table as CSV, words before figures; what the figures come from stands in every row."""
+    frame = table.frame.reset_index().assign(**table.source)
+    if "feature" in frame:
+        frame.insert(0, "feature", frame.pop("feature"))
     return frame.to_csv(index=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ from esc50tune.classifier import Classifier
 from esc50tune.data.batch import Batch
 from esc50tune.data.clips import Clips, batches
 from esc50tune.regularizers.base import Auxiliary, Regularizer
+
+Autocast = Callable[[], contextlib.AbstractContextManager]
 
 
 class Means:
@@ -34,28 +36,41 @@ class Means:
         return {name: total.item() / self.sizes[name] for name, total in self.sums.items()}
 
 
-@torch.no_grad()
 def evaluate(
     classifier: Classifier,
     clips: Clips,
     device: torch.device,
     methods: Sequence[Regularizer] = (),
-    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    autocast: Autocast = contextlib.nullcontext,
 ) -> dict[str, float]:
     """Return means over all `clips`: `loss` (plain cross entropy, nats), `acc`, and the figures of auxiliary tasks."""
-    classifier.eval()
     means = Means()
+    for indices, logits, tasks in outputs(classifier, clips, device, methods, autocast):
+        labels = clips.labels[indices].to(device)
+        losses, right = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
+        means.add({"loss": losses, "acc": right, **figures_of(tasks)})
+    return means.read()
+
+
+@torch.no_grad()
+def outputs(
+    classifier: Classifier,
+    clips: Clips,
+    device: torch.device,
+    methods: Sequence[Regularizer] = (),
+    autocast: Autocast = contextlib.nullcontext,
+) -> Iterator[tuple[list[int], Tensor, list[Auxiliary]]]:
+    """Yield indices, logits [B, K] and auxiliary tasks of the clips, a batch at a time and in their order."""
+    classifier.eval()
     for indices in batches(64, range(len(clips))):
-        labels, batch = clips.labels[indices].to(device), clips.batch(indices, device)
+        batch = clips.batch(indices, device)
         for method in methods:
             batch = method.on_eval(batch)
         with autocast():
             frames = classifier.frames(batch.waves)
             logits = average_views(classifier.model.classify(frames).float(), len(indices))
             tasks = auxiliaries(methods, classifier, frames, batch)
-        losses, right = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
-        means.add({"loss": losses, "acc": right, **figures_of(tasks)})
-    return means.read()
+        yield indices, logits, tasks
 
 
 def auxiliaries(

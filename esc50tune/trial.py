@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
 from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import SearchData, batches
-from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of
+from esc50tune.data.clips import Clips, TrialData, batches
+from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
@@ -34,8 +34,8 @@ class EpochResult:
         train_loss: mean classification loss of the training batches as they were trained on (mixed, smoothed); None if
             not finite.
         train_acc: share of those clips classified right while training; of a mixed clip its heavier part counts.
-        val_loss: plain cross entropy, mean over the validation clips, in nats; None if not finite.
-        val_acc: share of the validation clips classified right, 0 to 1; 0 if the trial diverged.
+        val_loss: plain cross entropy, mean over the validation clips, in nats; None if not finite, or none are kept.
+        val_acc: share of the validation clips classified right, 0 to 1; 0 if the trial diverged, None if none are kept.
         lr: learning rate of the last step.
         seconds: wall time of training and evaluating this epoch.
         diverged: the loss was not finite; this is the trial's last epoch.
@@ -47,7 +47,7 @@ class EpochResult:
     train_loss: float | None
     train_acc: float
     val_loss: float | None
-    val_acc: float
+    val_acc: float | None
     lr: float
     seconds: float
     diverged: bool
@@ -61,11 +61,14 @@ class EpochResult:
 
 def train_trial(
     config: TrialConfig,
-    data: SearchData,
+    data: TrialData,
     device: torch.device | None = None,
     checkpoint: Path | None = None,
+    finish: Callable[[Trainer], dict[str, float]] | None = None,
 ) -> Iterator[EpochResult]:
     """Train from scratch, or from `checkpoint` where that file exists, and yield one result an epoch.
+
+    The last result is yielded even if all of the training was in the checkpoint.
 
     A trial's score is `val_acc` of the last epoch of its full schedule: no epoch is ever picked.
 
@@ -74,17 +77,22 @@ def train_trial(
         data: the clips it may see.
         device: where to train; the first GPU if there is one, else the CPU.
         checkpoint: written whole after each epoch, before its result is yielded; None keeps nothing.
+        finish: called when the schedule is done, before the last result is yielded; returns figures for that result.
     """
     trainer = Trainer(config, data, device or default_device())
-    if checkpoint is not None and checkpoint.exists():
-        trainer.load(checkpoint)
-    while trainer.epoch < config.epochs:
+    result = trainer.load(checkpoint) if checkpoint is not None and checkpoint.exists() else None
+    while result is None or trainer.epoch < config.epochs:
         result = trainer.run_epoch()
-        if checkpoint is not None and not result.diverged:
-            trainer.save(checkpoint, result)
-        yield result
         if result.diverged:
+            yield result
             return
+        if checkpoint is not None:
+            trainer.save(checkpoint, result)
+        if trainer.epoch < config.epochs:
+            yield result
+    if finish is not None:
+        result = replace(result, figures=result.figures | finish(trainer))
+    yield result
 
 
 def default_device() -> torch.device:
@@ -94,7 +102,7 @@ def default_device() -> torch.device:
 class Trainer:
     """A classifier, its optimizer and its data, one epoch at a time."""
 
-    def __init__(self, config: TrialConfig, data: SearchData, device: torch.device) -> None:
+    def __init__(self, config: TrialConfig, data: TrialData, device: torch.device) -> None:
         self.config, self.data, self.device = config, data, device
         self.epoch = 0
         self.methods = active(config)
@@ -122,13 +130,14 @@ class Trainer:
         # Streams that start anew each epoch make a resumed trial equal to an uninterrupted one.
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
         trained, lr = self.train()
-        evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
         both = {f"train_{name}": value for name, value in trained.items()}
-        both |= {f"val_{name}": value for name, value in evaluated.items()}
+        if self.data.val is not None:
+            evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
+            both |= {f"val_{name}": value for name, value in evaluated.items()}
         diverged = not all(map(math.isfinite, both.values()))
         if diverged:
             both |= {name: None for name in both if "loss" in name} | {"val_acc": 0.0}
-        common = {name: both.pop(name) for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
+        common = {name: both.pop(name, None) for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
         seconds = time.perf_counter() - start
         return EpochResult(self.epoch, **common, lr=lr, seconds=seconds, diverged=diverged, figures=both)
 
@@ -198,10 +207,17 @@ class Trainer:
             },
         )
 
-    def load(self, path: Path) -> None:
+    def predict(self, clips: Clips) -> Tensor:
+        """Return the logits [N, K] of the clips in their order, on the CPU."""
+        told = outputs(self.evaluated(), clips, self.device, self.methods, self.autocast)
+        return torch.cat([logits.cpu() for _, logits, _ in told])
+
+    def load(self, path: Path) -> EpochResult:
+        """Take up where a checkpoint was written; return the result of its epoch."""
         state = load_checkpoint(path, self.device)
         self.classifier.load_state_dict(state["classifier"])
         self.optimizer.load_state_dict(state["optimizer"])
         for method in self.methods:
             method.load_state_dict(state["methods"][method.name])
         self.epoch = state["result"]["epoch"]
+        return EpochResult(**state["result"])

@@ -64,11 +64,7 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         help="how points are chosen (default %(default)s)",
     )
     how.add_argument("--scheduler", choices=("asha", "none"), default="asha", help="early stopping, one ladder an arm")
-    where = parser.add_argument_group("the machine")
-    where.add_argument("--gpus-per-trial", type=float, help="share of a GPU for each trial (default: measured)")
-    where.add_argument("--max-concurrent", type=at_least(1), help="trials at a time (default: as many as fit)")
-    where.add_argument("--address", help="address of a running Ray cluster (default: this machine)")
-    where.add_argument("--no-dashboard", action="store_true", help="do not start the Ray dashboard")
+    add_machine_flags(parser)
     out = parser.add_argument_group("results")
     out.add_argument("--results", default="results", help="folder of results folders (default %(default)s)")
     out.add_argument("--name", help="name of this sweep's folder (default: date and time)")
@@ -80,10 +76,23 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
     return parser
 
 
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("the machine")
+    where.add_argument("--gpus-per-trial", type=float, help="share of a GPU for each trial (default: measured)")
+    where.add_argument("--max-concurrent", type=at_least(1), help="trials at a time (default: as many as fit)")
+    where.add_argument("--address", help="address of a running Ray cluster (default: this machine)")
+    where.add_argument("--no-dashboard", action="store_true", help="do not start the Ray dashboard")
+
+
 def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:
-    """Run a sweep script; bad input ends it with one sentence on standard error and exit code 2."""
+    """Run a sweep script."""
+    end_with(lambda: dispatch(make_parser(name, description, default_arms).parse_args()))
+
+
+def end_with(run: Callable[[], int]) -> NoReturn:
+    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2."""
     try:
-        code = dispatch(make_parser(name, description, default_arms).parse_args())
+        code = run()
     except (UserError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2

@@ -10,7 +10,7 @@ import torch
 
 from analysis.load import Results, load_results
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import SearchData, open_search_data
+from esc50tune.data.clips import TrialData, open_search_data
 from esc50tune.data.dataset import read_dataset
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
@@ -34,7 +34,7 @@ def debug(args: argparse.Namespace) -> None:
     print_epochs(train_trial(config, data), config.epochs)
 
 
-def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
+def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, int]:
     args.arms = args.arm or (args.arms or study_of(args).default[0]).split(",")[0]
     args.num_samples = 1
     plan, console = make_plan(args, [this_machine()]), Console()
@@ -44,7 +44,7 @@ def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, i
     return plan.config(plan.arms[0]), data, plan.share.cpus
 
 
-def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, SearchData, int]:
+def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, int]:
     if args.name is None:
         raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
     for flag in ("set", "arm", "arms", "base", "feature", "preset"):

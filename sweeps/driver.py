@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from sweeps.arms import Arm, trial_seed
@@ -10,31 +11,28 @@ from sweeps.search import next_point
 from sweeps.state import SweepState, Trial
 
 
-class Driver:
-    """Deals trials to arms in turn and judges each against its own arm alone.
+class Dealer(ABC):
+    """Deals trials, and writes down what comes of them.
 
     Args:
-        arms: the arms, in the order of the tables.
-        total: how many trials to deal.
-        search: 'sobol', 'tpe' or 'random'.
-        seed: the sweep's seed.
         log: where events go; it must tell `state` of each.
         state: what the events add up to.
     """
 
-    def __init__(self, arms: list[Arm], total: int, search: str, seed: int, log: EventLog, state: SweepState) -> None:
-        self.arms, self.total, self.search, self.seed = arms, total, search, seed
+    def __init__(self, log: EventLog, state: SweepState) -> None:
         self.log, self.state = log, state
+
+    @abstractmethod
+    def next_deal(self, number: int) -> dict[str, Any] | None:
+        """Return the `deal` event of trial `number`: its arm, its configuration; None when all are dealt."""
 
     def deal(self) -> Trial | None:
         """Deal the next trial; None when all are dealt."""
         number = len(self.state.trials)
-        if number >= self.total:
+        fields = self.next_deal(number)
+        if fields is None:
             return None
-        arm, index = self.arms[number % len(self.arms)], number // len(self.arms)
-        sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
-        config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
-        self.log.append("deal", trial=number, arm=arm.name, sampled=sampled, config=config)
+        self.log.append("deal", trial=number, **fields)
         return self.state.trials[number]
 
     def record(self, number: int, result: dict[str, Any]) -> bool:
@@ -51,3 +49,28 @@ class Driver:
         trial = self.state.trials[number]
         if trial.reason is None:
             self.log.append("end", trial=number, arm=trial.arm, reason="error", epochs=len(trial.epochs), error=error)
+
+
+class Driver(Dealer):
+    """Deals a sweep's trials to its arms in turn; each is judged against its own arm alone.
+
+    Args:
+        arms: the arms, in the order of the tables.
+        total: how many trials to deal.
+        search: 'sobol', 'tpe' or 'random'.
+        seed: the sweep's seed.
+        log: where events go; it must tell `state` of each.
+        state: what the events add up to.
+    """
+
+    def __init__(self, arms: list[Arm], total: int, search: str, seed: int, log: EventLog, state: SweepState) -> None:
+        super().__init__(log, state)
+        self.arms, self.total, self.search, self.seed = arms, total, search, seed
+
+    def next_deal(self, number: int) -> dict[str, Any] | None:
+        if number >= self.total:
+            return None
+        arm, index = self.arms[number % len(self.arms)], number // len(self.arms)
+        sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
+        config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
+        return {"arm": arm.name, "sampled": sampled, "config": config}

@@ -11,7 +11,8 @@ import torch
 from rich import box
 from rich.table import Table
 
-from esc50tune.data.clips import SearchData
+from esc50tune.config import TrialConfig
+from esc50tune.data.clips import TrialData
 from esc50tune.features import FEATURES
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer, default_device
@@ -50,20 +51,25 @@ class Cost:
     peak_bytes: int
 
 
-def measure(arm: Arm, plan: Plan) -> Cost:
-    """Time one step of the arm's default setting on clips of nothing, so that no feature need be computed for it.
+def measure(config: TrialConfig, classes: int, train_clips: int, val_clips: int) -> Cost:
+    """Time one step of a trial on clips of nothing, so that no feature need be computed for it.
 
     Evaluation is counted as a third of a step for as many clips, or crops.
     """
-    config, device, classes = plan.config(arm), default_device(), len(plan.dataset.classes)
+    device = default_device()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    clips = FEATURES[config.feature].example(config, min(config.batch_size, plan.train_clips), classes)
-    trainer = Trainer(config, SearchData(clips, clips), device)
+    clips = FEATURES[config.feature].example(config, min(config.batch_size, train_clips), classes)
+    trainer = Trainer(config, TrialData(clips, clips), device)
     views = config.crop_views if config.crop_seconds else 1
-    steps = math.ceil(plan.train_clips / config.batch_size) + views * plan.val_clips / config.batch_size / 3
+    steps = math.ceil(train_clips / config.batch_size) + views * val_clips / config.batch_size / 3
     seconds = step_seconds(trainer) * steps * config.epochs
     return Cost(seconds, torch.cuda.max_memory_reserved() if device.type == "cuda" else 0)
+
+
+def plan_cost(arm: Arm, plan: Plan) -> Cost:
+    """Measure the arm's default setting."""
+    return measure(plan.config(arm), len(plan.dataset.classes), plan.train_clips, plan.val_clips)
 
 
 def dry_run(plan: Plan, console: Console) -> None:
@@ -71,7 +77,7 @@ def dry_run(plan: Plan, console: Console) -> None:
     torch.set_num_threads(plan.share.cpus)
     print_plan(plan, console)
     with console.status("timing a step of each arm"):
-        costs = {arm.name: measure(arm, plan) for arm in plan.arms}
+        costs = {arm.name: plan_cost(arm, plan) for arm in plan.arms}
     per_arm = plan.trials // len(plan.arms)
     table = Table(title="arms", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("arm", "parameters", "trials", "epochs", "a full trial"):

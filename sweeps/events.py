@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from analysis.files import read_events
+
 Event = dict[str, Any]
 FILE = "events.jsonl"
 
@@ -20,13 +22,22 @@ class EventLog:
 
     Args:
         folder: the results folder.
-        listeners: called with each event after it is written.
+        listeners: called with each event after it is written, and first with those that are there already.
+
+    Raises:
+        ResultsError: what is there is damaged.
     """
 
     def __init__(self, folder: Path, *listeners: Callable[[Event], None]) -> None:
-        self._file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._listeners = listeners
-        self._seq = 0
+        path = folder / FILE
+        before = read_events(path)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        if before or path.stat().st_size:
+            os.ftruncate(self._file, path.read_bytes().rfind(b"\n") + 1)  # a last line that was cut
+        self.listeners = list(listeners)
+        self._seq = len(before)
+        for event in before:
+            self.tell(event)
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event: `deal`, `epoch` or `end`."""
@@ -35,8 +46,11 @@ class EventLog:
         os.write(self._file, (json.dumps(line, allow_nan=False) + "\n").encode())
         os.fsync(self._file)
         self._seq += 1
-        for listener in self._listeners:
-            listener(line)
+        self.tell(line)
+
+    def tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
 
     def close(self) -> None:
         os.close(self._file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.live import Live
@@ -25,10 +25,18 @@ class Progress:
         total: trials in all.
         slots: trials at a time.
         console: where to show it.
+        summary: heading of the column that sums up an arm's scores, and how.
     """
 
-    def __init__(self, state: SweepState, total: int, slots: int, console: Console) -> None:
-        self.state, self.total, self.slots, self.console = state, total, slots, console
+    def __init__(
+        self,
+        state: SweepState,
+        total: int,
+        slots: int,
+        console: Console,
+        summary: tuple[str, Callable[[Sequence[float]], float]] = ("best val", max),
+    ) -> None:
+        self.state, self.total, self.slots, self.console, self.summary = state, total, slots, console, summary
         self.start = time.monotonic()
         self._live = (
             Live(console=console, get_renderable=self.table, refresh_per_second=2) if console.is_terminal else None
@@ -76,14 +84,14 @@ class Progress:
         trials = list(self.state.trials.values())
         table = Table(caption=self.times(), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", no_wrap=True)
-        for name in ("wait", *STATES, "epochs", "best val"):
+        for name in ("wait", *STATES, "epochs", self.summary[0]):
             table.add_column(name, justify="right", no_wrap=True)
         per_arm = self.total // len(self.state.epochs)
         for arm in self.state.epochs:
             mine = [trial for trial in trials if trial.arm == arm]
             counts = [str(sum(t.reason == reason for t in mine) or "") for reason in STATES.values()]
             scores = [trial.score for trial in mine if trial.score is not None]
-            best = percent(max(scores)) if scores else ""
+            best = percent(self.summary[1](scores)) if scores else ""
             table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
         return table
 
@@ -94,7 +102,9 @@ def outcome(trial: Trial) -> str:
     epochs = len(trial.epochs)
     if trial.reason == "diverged":
         return f"diverged in epoch {epochs}"
-    return f"{trial.reason} at epoch {epochs}, validation {percent(trial.epochs[-1]['val_acc'])}"
+    last = trial.epochs[-1]
+    scored = f"test {percent(last['test_acc'])}" if "test_acc" in last else f"validation {percent(last['val_acc'])}"
+    return f"{trial.reason} at epoch {epochs}, {scored}"
 
 
 def mean_seconds(trials: Sequence[Trial]) -> float | None:

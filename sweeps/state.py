@@ -19,7 +19,7 @@ class Trial:
         sampled: the values that the search chose.
         config: its full configuration.
         epochs: its `epoch` events so far.
-        reason: why it ended: 'finished', 'stopped', 'diverged' or 'error'; None while it runs.
+        reason: why it ended: 'finished', 'stopped', 'diverged', 'error' or 'interrupted'; None while it runs.
         error: the traceback where it ended with an error.
     """
 
@@ -33,10 +33,13 @@ class Trial:
 
     @property
     def score(self) -> float | None:
-        """Validation accuracy of the last epoch of the full schedule; 0 if it diverged; None if it never got there."""
+        """Accuracy at the end of the full schedule: on the test fold in the second phase, else on the validation fold.
+
+        0 if it diverged; None if it never got there.
+        """
         if self.reason == "diverged":
             return 0.0
-        return self.epochs[-1]["val_acc"] if self.reason == "finished" else None
+        return self.epochs[-1].get("test_acc", self.epochs[-1]["val_acc"]) if self.reason == "finished" else None
 
 
 class SweepState:
@@ -60,7 +63,7 @@ class SweepState:
         """Take in the next event of the log."""
         number = event["trial"]
         if event["event"] == "deal":
-            self.trials[number] = Trial(number, event["arm"], event["sampled"], event["config"])
+            self.trials[number] = Trial(number, event["arm"], event.get("sampled", {}), event["config"])
         elif event["event"] == "epoch":
             trial = self.trials[number]
             trial.epochs.append(event)

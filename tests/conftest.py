@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from esc50tune.data.cache import ClipCache, open_cache
-from esc50tune.data.clips import ClipsInMemory, SearchData, open_search_data
+from esc50tune.data.clips import ClipsInMemory, TrialData, open_search_data
 from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
 from esc50tune.data.split import search_split
 from esc50tune.models import Model
@@ -74,7 +74,7 @@ def tones_cache(tones: Dataset) -> ClipCache:
 
 
 @pytest.fixture(scope="session")
-def tones_data(tones: Dataset, tones_cache: ClipCache) -> SearchData:
+def tones_data(tones: Dataset, tones_cache: ClipCache) -> TrialData:
     """Folds 1 to 3 train, 4 validates, 5 is out of reach."""
     return open_search_data(tones_cache, search_split(tones, 5, 4))
 
@@ -138,8 +138,8 @@ def random_latents(size: int, seed: int, frames: int = 19) -> ClipsInMemory:
 
 
 @pytest.fixture
-def latents() -> SearchData:
-    return SearchData(random_latents(20, 1), random_latents(9, 2))
+def latents() -> TrialData:
+    return TrialData(random_latents(20, 1), random_latents(9, 2))
 
 
 def assert_same(model: Model, reference: Callable[[dict[str, Tensor], Tensor], Tensor], x: Tensor) -> None:

@@ -98,18 +98,18 @@ class ClipSet(Clips):
 
 
 @dataclass(frozen=True)
-class SearchData:
-    """What a trial of a search learns from and is selected on. The test fold's array is never opened for it."""
+class TrialData:
+    """What a trial learns from and, in a search, is selected on. The test fold's array is never opened for it."""
 
     train: Clips
-    val: Clips
+    val: Clips | None
 
     @property
     def num_classes(self) -> int:
         return self.train.num_classes
 
 
-def open_search_data(cache: ClipCache, split: Split) -> SearchData:
+def open_search_data(cache: ClipCache, split: Split) -> TrialData:
     """Open the training folds and the validation fold of `split`.
 
     A few sources have takes in several folds, ESC-50's own among them. A clip whose source is heard in the test fold is
@@ -123,12 +123,27 @@ def open_search_data(cache: ClipCache, split: Split) -> SearchData:
     train = ClipSet(cache, split.train, without=tested | set(val.sources))
     if not len(val):
         raise UserError(f"validation fold {split.val} has no clip whose source is not in the test fold {split.test}")
+    check_classes(train, cache, split.train)
+    return TrialData(train, val)
+
+
+def open_confirmation_data(cache: ClipCache, test_fold: int) -> TrialData:
+    """Open all folds but one to train on, without the clips whose source is heard in that one.
+
+    Raises:
+        UserError: that leaves a class without a training clip.
+    """
+    folds = [fold for fold in cache.labels if fold != test_fold]
+    train = ClipSet(cache, folds, without=set(cache.sources[test_fold]))
+    check_classes(train, cache, folds)
+    return TrialData(train, None)
+
+
+def check_classes(train: ClipSet, cache: ClipCache, folds: Sequence[int]) -> None:
     untrained = sorted(set(range(len(cache.classes))) - set(train.labels.tolist()))
     if untrained:
-        raise UserError(
-            f"class '{cache.classes[untrained[0]]}' has no clip of its own in the training folds {split.train}"
-        )
-    return SearchData(train, val)
+        named = ", ".join(map(str, folds))
+        raise UserError(f"class '{cache.classes[untrained[0]]}' has no clip of its own in the training folds {named}")
 
 
 def batches(size: int, order: Sequence[int]) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""Tables from a results folder whose numbers are worked by hand."""
+"""Tables of a search whose numbers are worked by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
 from analysis.load import Results, load_results
 from analysis.render import as_csv, as_markdown, as_terminal
-from analysis.tables import Table, make_tables
+from analysis.search_tables import search_tables
+from analysis.table import Table
 
 FIXED = {
     "model": "convnext",
@@ -151,8 +152,8 @@ def shown(table: Table) -> str:
     return console.file.getvalue()
 
 
-def csv_rows(table: Table, results: Results) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(as_csv(table, results))))
+def csv_rows(table: Table) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(as_csv(table))))
 
 
 def markdown_rows(table: Table) -> list[list[str]]:
@@ -168,7 +169,7 @@ def architectures(tmp_path: Path) -> Results:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> dict:
-    return {table.name: table for table in make_tables(load_results(write_results(tmp_path / "made")))}
+    return {table.name: table for table in search_tables(load_results(write_results(tmp_path / "made")))}
 
 
 def test_the_baseline_is_compared_with_the_convnext(tables: dict) -> None:
@@ -193,7 +194,7 @@ def test_each_regularizer_is_compared_with_the_plain_convnext(tables: dict) -> N
 
 
 def test_each_convnext_is_compared_with_the_baseline_on_its_feature(architectures: Results) -> None:
-    (table,) = make_tables(architectures)
+    (table,) = search_tables(architectures)
     assert table.name == "baseline-vs-convnext"
     assert table.title.startswith("Baseline (HiFi-GAN discriminator) against 1d ConvNeXt, by feature")
     assert table.frame["difference"].dropna().to_dict() == {
@@ -208,12 +209,12 @@ def test_each_convnext_is_compared_with_the_baseline_on_its_feature(architecture
 
 
 def test_the_rows_against_a_baseline_follow_it_in_the_manifests_order(architectures: Results) -> None:
-    (table,) = make_tables(architectures)
+    (table,) = search_tables(architectures)
     assert list(table.frame.index) == [*list(SCORES)[:8], "causal-lm", "hifigan-untrained", "convnext-untrained"]
 
 
 def test_a_line_parts_the_features_in_the_terminal(architectures: Results, tables: dict) -> None:
-    (table,) = make_tables(architectures)
+    (table,) = search_tables(architectures)
     lines = shown(table).splitlines()
     below = [after.split()[0] for line, after in itertools.pairwise(lines) if line.startswith("──")]
     assert below == [f"hifigan-{feature}" for feature in FEATURES]
@@ -223,7 +224,7 @@ def test_a_line_parts_the_features_in_the_terminal(architectures: Results, table
 
 
 def test_the_features_stand_first_in_the_files_where_there_are_several(architectures: Results, tables: dict) -> None:
-    (table,) = make_tables(architectures)
+    (table,) = search_tables(architectures)
     words = {
         "hifigan-raw": "raw 44.1 kHz",
         "convnext-raw24": "raw 24 kHz",
@@ -232,7 +233,7 @@ def test_the_features_stand_first_in_the_files_where_there_are_several(architect
         "causal-lm": "EnCodec",
         "hifigan-untrained": "EnCodec, untrained",
     }
-    rows = csv_rows(table, architectures)
+    rows = csv_rows(table)
     assert words.items() <= {row["arm"]: row["feature"] for row in rows}.items()
     assert list(rows[0])[:3] == ["feature", "arm", "best"]
     heading, *body = markdown_rows(table)
@@ -245,14 +246,14 @@ def test_the_features_stand_first_in_the_files_where_there_are_several(architect
 
 def test_one_baseline_is_no_table_by_feature(tmp_path: Path) -> None:
     arms = part(ARCHITECTURES, "hifigan-encodec", "causal-lm")
-    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     assert table.title == "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt"
     assert table.frame.loc["causal-lm", "difference"] == -5.0
 
 
 def test_arms_whose_partners_are_missing_have_a_table_beside_the_others(tmp_path: Path) -> None:
     arms = part(ARCHITECTURES, "convnext-raw", "hifigan-logmel", "convnext-logmel", "causal-lm")
-    versus, alone = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    versus, alone = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     assert list(versus.frame.index) == ["hifigan-logmel", "convnext-logmel"]
     assert (alone.name, alone.title) == ("arms", "The sweep's arms, without one to compare with")
     assert alone.frame["best"].to_dict() == {"convnext-raw": 45.0, "causal-lm": 55.0}
@@ -271,7 +272,7 @@ def test_the_ablation_names_what_it_compares_with(tmp_path: Path, reference: str
     arms = [made_arm(reference, None, 2_000, model=model), made_arm("mixup", reference, 2_000, model=model)]
     trials = [(reference, True, [0.3, 0.5], 1.0, "finished"), TRIALS[2]]
     folder = write_results(tmp_path / "made", trials, arms=arms, reference=reference)
-    (table,) = make_tables(load_results(folder))
+    (table,) = search_tables(load_results(folder))
     assert table.name == "regularization-ablation"
     assert table.title == f"Regularization ablation: {words}"
     assert table.frame.loc["mixup", "difference"] == 5.0
@@ -283,7 +284,7 @@ def test_a_tie_goes_to_the_lower_validation_loss(tables: dict) -> None:
 
 def test_an_arm_without_a_full_run_has_no_score_and_no_difference(tmp_path: Path) -> None:
     trials = [*TRIALS[:2], ("mixup", True, [0.9], 1.0, "stopped")]
-    frame = make_tables(load_results(write_results(tmp_path / "made", trials)))[1].frame
+    frame = search_tables(load_results(write_results(tmp_path / "made", trials)))[1].frame
     assert frame.loc["mixup", ["best", "difference", "default", "median"]].isna().all()
 
 
@@ -305,7 +306,7 @@ def test_the_caption_says_what_the_figures_are(tables: dict) -> None:
 
 
 def test_the_caption_says_which_arms_train_on_crops(architectures: Results) -> None:
-    caption = make_tables(architectures)[0].caption
+    caption = search_tables(architectures)[0].caption
     crops = "hifigan-raw, convnext-raw train on random crops of 1.5 s; evaluation averages 4 of them, evenly spaced."
     assert crops in caption
     assert caption.count("crops") == 1
@@ -313,21 +314,21 @@ def test_the_caption_says_which_arms_train_on_crops(architectures: Results) -> N
 
 def test_arms_with_other_crops_are_told_apart(tmp_path: Path) -> None:
     arms = with_knobs("convnext-raw", crop_seconds=2.0, crop_views=10)
-    caption = make_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
+    caption = search_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
     assert "hifigan-raw trains on random crops of 1.5 s; evaluation averages 4 of them" in caption
     assert "convnext-raw trains on random crops of 2 s; evaluation averages 10 of them" in caption
 
 
 def test_the_caption_says_which_arms_predict_codes(architectures: Results, tables: dict) -> None:
     words = "causal-lm also predicts EnCodec's codes of the next frame (weight 1)."
-    assert words in make_tables(architectures)[0].caption
+    assert words in search_tables(architectures)[0].caption
     assert "next frame" not in tables["baseline-vs-convnext"].caption
 
 
 def test_a_weight_of_the_codes_that_the_search_varies_is_told_as_its_range(tmp_path: Path) -> None:
     space = {"code_lm": {"low": 0.03, "high": 3.0, "log": True}}
     arms = [arm | {"space": space} for arm in part(ARCHITECTURES, "hifigan-encodec", "causal-lm")]
-    caption = make_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
+    caption = search_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
     words = "hifigan-encodec, causal-lm also predict EnCodec's codes of the next frame (weight 0.03 to 3)."
     assert words in caption
 
@@ -342,7 +343,7 @@ def test_a_weight_of_the_codes_that_the_search_varies_is_told_as_its_range(tmp_p
     ],
 )
 def test_a_caveat_stands_in_every_table(tmp_path: Path, changes: dict, words: str) -> None:
-    tables = make_tables(load_results(write_results(tmp_path / "made", **changes)))
+    tables = search_tables(load_results(write_results(tmp_path / "made", **changes)))
     assert len(tables) == 2
     assert all(words in table.caption and words in as_markdown(table) for table in tables)
 
@@ -351,13 +352,13 @@ def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
     title = "embedded stand-in (procedural sounds, no recordings)"
     data = MANIFEST["data"] | {"title": title, "stand_in": True}
     results = load_results(write_results(tmp_path / "made", data=data))
-    for table in make_tables(results):
+    for table in search_tables(results):
         assert "STAND-IN" in shown(table)
-        assert all("stand-in" in row["data"] for row in csv_rows(table, results))
+        assert all("stand-in" in row["data"] for row in csv_rows(table))
 
 
 def test_untrained_weights_beside_others_are_marked_in_every_form(architectures: Results) -> None:
-    (table,) = make_tables(architectures)
+    (table,) = search_tables(architectures)
     untrained = ["hifigan-untrained", "convnext-untrained"]
     assert table.title.endswith(" [* UNTRAINED ENCODER]")
     assert table.caption.startswith("* UNTRAINED ENCODER: hifigan-untrained, convnext-untrained: EnCodec with random")
@@ -367,7 +368,7 @@ def test_untrained_weights_beside_others_are_marked_in_every_form(architectures:
     ]
     assert [row[1] for row in markdown_rows(table) if "*" in row[1]] == [f"{arm} *" for arm in untrained]
     assert "\n\\* UNTRAINED ENCODER" in as_markdown(table)  # escaped: no list
-    encoders = {row["arm"]: row["encoder"] for row in csv_rows(table, architectures)}
+    encoders = {row["arm"]: row["encoder"] for row in csv_rows(table)}
     pretrained = ["hifigan-encodec", "convnext-encodec", "causal-lm"]
     assert encoders == dict.fromkeys(SCORES, "") | dict.fromkeys(untrained, "untrained") | dict.fromkeys(
         pretrained, "pretrained"
@@ -377,13 +378,13 @@ def test_untrained_weights_beside_others_are_marked_in_every_form(architectures:
 @pytest.mark.parametrize(("feature", "mark"), [("untrained", " [UNTRAINED ENCODER]"), ("encodec", ""), ("logmel", "")])
 def test_a_title_has_the_mark_of_all_its_arms(tmp_path: Path, feature: str, mark: str) -> None:
     arms = part(ARCHITECTURES, f"hifigan-{feature}", f"convnext-{feature}")
-    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     assert table.title == "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + mark
 
 
 def test_a_table_of_trained_encoders_has_no_mark_beside_one_that_has(tmp_path: Path) -> None:
     arms = [*MANIFEST["arms"][:2], made_arm("mixup", "convnext", 2_000, **FEATURES["untrained"])]
-    versus, ablation = make_tables(load_results(write_results(tmp_path / "made", arms=arms)))
+    versus, ablation = search_tables(load_results(write_results(tmp_path / "made", arms=arms)))
     assert "UNTRAINED" not in versus.title
     assert ablation.title.endswith(" [* UNTRAINED ENCODER]")
     assert "UNTRAINED ENCODER: mixup" in versus.caption
@@ -392,26 +393,26 @@ def test_a_table_of_trained_encoders_has_no_mark_beside_one_that_has(tmp_path: P
 def test_weights_from_a_file_are_neither_and_their_path_is_not_told(tmp_path: Path) -> None:
     arms = with_knobs("causal-lm", encodec_weights="/home/somebody/weights.th")
     results = load_results(write_architectures(tmp_path / "made", arms))
-    (table,) = make_tables(results)
+    (table,) = search_tables(results)
     assert "EnCodec's weights from a file: causal-lm." in table.caption
     assert "UNTRAINED ENCODER: hifigan-untrained, convnext-untrained:" in table.caption
-    row = next(row for row in csv_rows(table, results) if row["arm"] == "causal-lm")
+    row = next(row for row in csv_rows(table) if row["arm"] == "causal-lm")
     assert (row["encoder"], row["feature"]) == ("file", "EnCodec, weights from a file")
-    assert not any("somebody" in text for text in (table.caption, as_markdown(table), as_csv(table, results)))
+    assert not any("somebody" in text for text in (table.caption, as_markdown(table), as_csv(table)))
 
 
 def test_the_terminal_table_fits_80_columns_uncut(tmp_path: Path) -> None:
     names = {"baseline": "baseline", "convnext": "convnext", "mixup": "label-smoothing"}
     arms = [{**arm, "name": names[arm["name"]], "parameters": 36_595_186} for arm in MANIFEST["arms"]]
     trials = [(names[arm], *rest) for arm, *rest in TRIALS]
-    texts = [shown(table) for table in make_tables(load_results(write_results(tmp_path / "made", trials, arms=arms)))]
+    texts = [shown(table) for table in search_tables(load_results(write_results(tmp_path / "made", trials, arms=arms)))]
     assert not any("…" in text for text in texts)
     assert "label-smoothing" in texts[1]
 
 
 def test_the_longest_arms_with_large_figures_fit_80_columns_uncut(tmp_path: Path) -> None:
     arms = [arm | {"parameters": 36_595_186} for arm in ARCHITECTURES]
-    (table,) = make_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     large = {"best": 100.0, "difference": -10.0, "full": 10, "trials": 10, "epochs": 10_000, "seconds": 12_345.0}
     text = shown(replace(table, frame=table.frame.assign(**large)))
     assert "…" not in text
@@ -423,7 +424,7 @@ def test_the_longest_arms_with_large_figures_fit_80_columns_uncut(tmp_path: Path
 def test_large_models_are_told_to_a_tenth_of_a_million_and_small_ones_to_a_hundredth(tmp_path: Path) -> None:
     sizes = {"baseline": 9_994_000, "convnext": 36_595_186}
     arms = [arm | {"parameters": sizes[arm["name"]]} for arm in MANIFEST["arms"][:2]]
-    (table,) = make_tables(load_results(write_results(tmp_path / "made", TRIALS[:2], arms=arms)))
+    (table,) = search_tables(load_results(write_results(tmp_path / "made", TRIALS[:2], arms=arms)))
     assert "9.99 M" in shown(table)
     assert "36.6 M" in shown(table)
 
@@ -477,7 +478,7 @@ def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
 def test_the_default_setting_is_an_arms_first_trial_even_if_nothing_is_sampled(tmp_path: Path) -> None:
     trials = [("convnext", True, [0.4, 0.5], 1.0, "finished"), ("convnext", True, [0.4, 0.9], 1.0, "finished")]
     trials += [("mixup", True, [0.4, 0.5], 1.0, "finished")]
-    (table,) = make_tables(
+    (table,) = search_tables(
         load_results(write_results(tmp_path / "made", trials, arms=part(MANIFEST["arms"], "convnext", "mixup")))
     )
     assert table.frame["default"].tolist() == [50.0, 50.0]
@@ -485,29 +486,29 @@ def test_the_default_setting_is_an_arms_first_trial_even_if_nothing_is_sampled(t
 
 
 def test_arms_without_one_to_compare_with_still_have_a_table(tmp_path: Path) -> None:
-    (table,) = make_tables(load_results(write_results(tmp_path / "made", arms=part(MANIFEST["arms"], "mixup"))))
+    (table,) = search_tables(load_results(write_results(tmp_path / "made", arms=part(MANIFEST["arms"], "mixup"))))
     assert table.frame["best"].tolist() == [65.0]
     assert table.frame["difference"].isna().all()
 
 
 def test_one_trial_an_arm_is_not_called_the_best_of_several(tmp_path: Path) -> None:
     results = load_results(write_results(tmp_path / "made", TRIALS[:3], trials=3))
-    assert "best of several" not in make_tables(results)[0].caption
+    assert "best of several" not in search_tables(results)[0].caption
 
 
 def test_failed_and_diverged_trials_stand_in_the_caption(tmp_path: Path) -> None:
     trials = [*TRIALS[:4], ("convnext", False, [0.1], 1.0, "error"), ("mixup", False, [0.0], 1.0, "diverged")]
-    caption = make_tables(load_results(write_results(tmp_path / "made", trials)))[0].caption
+    caption = search_tables(load_results(write_results(tmp_path / "made", trials)))[0].caption
     assert "FAILED: 1 of 6 trials." in caption
     assert "DIVERGED: 1 of 6 trials." in caption
 
 
 def test_a_csv_says_that_there_is_no_test_fold(tmp_path: Path) -> None:
     results = load_results(write_results(tmp_path / "made", split=MANIFEST["split"] | {"test": None}))
-    assert all("NO TEST FOLD" in as_csv(table, results) for table in make_tables(results))
+    assert all("NO TEST FOLD" in as_csv(table) for table in search_tables(results))
 
 
 def test_a_sweep_that_was_interrupted_before_its_first_epoch_still_has_tables(tmp_path: Path) -> None:
-    tables = make_tables(load_results(write_results(tmp_path / "made", [])))
+    tables = search_tables(load_results(write_results(tmp_path / "made", [])))
     assert len(tables) == 2
     assert tables[0].frame["best"].isna().all()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import ClipsInMemory, SearchData
+from esc50tune.data.clips import ClipsInMemory, TrialData
 from esc50tune.models import CausalConvNeXt
 from esc50tune.regularizers.drop_path import DropPathLayer
 from esc50tune.seeds import stream
@@ -131,7 +131,7 @@ def test_a_steps_losses_and_gradients_are_the_studys_at_full_size(knobs, monkeyp
     monkeypatch.setattr(Tensor, "float", Tensor.double)  # so that nothing is rounded on the way
     data = clips(2, 375)
     config = TrialConfig.from_flat(STUDY | knobs)
-    trainer = Trainer(config, SearchData(data, data), torch.device("cpu"))
+    trainer = Trainer(config, TrialData(data, data), torch.device("cpu"))
     trainer.classifier.double()
     model = shaken(trainer.classifier.model)
     weights = leaves(model)

@@ -13,13 +13,13 @@ import torch
 
 from esc50tune.config import TrialConfig
 from esc50tune.data.cache import INDEX, ClipCache
-from esc50tune.data.clips import ClipSet, ClipsInMemory, SearchData, batches, open_search_data
+from esc50tune.data.clips import ClipSet, ClipsInMemory, TrialData, batches, open_search_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.data.split import Split, search_split
 from esc50tune.trial import train_trial
 
 
-def test_the_sides_hold_their_folds_and_no_other(tones_data: SearchData) -> None:
+def test_the_sides_hold_their_folds_and_no_other(tones_data: TrialData) -> None:
     assert tones_data.train.folds == (1, 2, 3)
     assert tones_data.val.folds == (4,)
     assert (len(tones_data.train), len(tones_data.val), tones_data.num_classes) == (36, 12, 3)
@@ -49,7 +49,7 @@ def without_test_fold(tones_cache: ClipCache, tmp_path: Path) -> Path:
 
 
 def test_a_search_opens_and_trains_all_the_same_without_the_test_fold_on_the_disk(
-    without_test_fold: Path, tones_data: SearchData, small: dict
+    without_test_fold: Path, tones_data: TrialData, small: dict
 ) -> None:
     index = json.loads((without_test_fold / INDEX).read_text())
     index["labels"]["5"], index["sources"]["5"] = [], []

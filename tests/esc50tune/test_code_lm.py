@@ -16,7 +16,7 @@ from torch import Tensor
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.batch import Batch
-from esc50tune.data.clips import ClipsInMemory, SearchData
+from esc50tune.data.clips import ClipsInMemory, TrialData
 from esc50tune.evaluation import evaluate
 from esc50tune.models import CausalConvNeXt
 from esc50tune.regularizers import REGULARIZERS, active
@@ -111,7 +111,7 @@ def test_a_mixtures_loss_is_that_of_its_parts_by_their_shares(smoothing):
 @torch.no_grad()
 def reader(clips: ClipsInMemory) -> Trainer:
     """A trial whose model says of each book the code that the frame before it shows, in 64 of its channels."""
-    trainer = Trainer(config_of(), SearchData(clips, clips), CPU)
+    trainer = Trainer(config_of(), TrialData(clips, clips), CPU)
     model = trainer.classifier.model
     for name, parameter in model.named_parameters():
         parameter.zero_()
@@ -164,7 +164,7 @@ def gradients(trainer: Trainer) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in trainer.classifier.model.named_parameters()}
 
 
-def step(latents: SearchData, **knobs: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def step(latents: TrialData, **knobs: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return what a trial's first step tells, and the gradients that it takes."""
     trainer = Trainer(config_of(**knobs), latents, CPU)
     told = trainer.train_batch(list(range(8)), dict.fromkeys(trainer.methods), 1e-3)
@@ -206,7 +206,7 @@ def test_both_passes_of_sam_are_on_the_whole_loss(adaptive, latents):
         torch.testing.assert_close(p.grad, g, rtol=1e-3, atol=1e-5 * g.abs().max().item())
 
 
-def whole_gradient(latents: SearchData, weights: list[Tensor], indices: list[int]) -> list[Tensor]:
+def whole_gradient(latents: TrialData, weights: list[Tensor], indices: list[int]) -> list[Tensor]:
     """Return the gradient at `weights` of the cross entropy of the classes and half that of the codes, smoothed."""
     model = Trainer(config_of(), latents, CPU).classifier.model
     with torch.no_grad():
@@ -223,7 +223,7 @@ def whole_gradient(latents: SearchData, weights: list[Tensor], indices: list[int
 def test_a_trials_task_is_on_the_codes_of_what_the_model_sees(knobs, monkeypatch):
     codes = 40 * torch.arange(20)[:, None, None] + torch.arange(19) + torch.tensor([[0], [20]])
     clips = ClipsInMemory(codes[:, :1].float().expand(-1, 128, -1), torch.arange(20) % 3, 3, codes)
-    trainer, seen, auxiliary = Trainer(config_of(**knobs), SearchData(clips, clips), CPU), [], CodeLM.auxiliary
+    trainer, seen, auxiliary = Trainer(config_of(**knobs), TrialData(clips, clips), CPU), [], CodeLM.auxiliary
     watch(trainer.classifier.model, seen.append)
 
     def spy(self: CodeLM, model: CausalConvNeXt, frames: Tensor, batch: Batch) -> Auxiliary:
@@ -241,7 +241,7 @@ def test_a_trials_task_is_on_the_codes_of_what_the_model_sees(knobs, monkeypatch
 
 
 @pytest.fixture
-def half_known(latents: SearchData) -> SearchData:
+def half_known(latents: TrialData) -> TrialData:
     """Latents with codes of which an untrained model tells a third in training and two thirds in validation."""
     model = Trainer(config_of(), latents, CPU).classifier.model
     for clips, share in ((latents.train, 1 / 3), (latents.val, 2 / 3)):
@@ -286,7 +286,7 @@ def test_a_trial_learns_codes_that_follow_from_what_came_before():
         return ClipsInMemory(x, own % 3, 3, own[:, None, None].expand(-1, 2, 19).contiguous())
 
     config = config_of(epochs=8, lr=5e-3)
-    results = list(train_trial(config, SearchData(clips(40, 0), clips(20, 1)), CPU))
+    results = list(train_trial(config, TrialData(clips(40, 0), clips(20, 1)), CPU))
     assert results[0].figures["val_acc_codes"] < 0.9
     assert results[-1].figures["val_acc_codes"] > 0.93  # of 19 frames the first can but be guessed
     assert results[-1].figures["val_acc_codes"] < 0.98

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import SearchData
+from esc50tune.data.clips import TrialData
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.ema import EMA
@@ -29,7 +29,7 @@ def closed_form(weights: list[Tensor], decay: float) -> Tensor:
     return sum(share * w.double() for share, w in zip(shares, weights, strict=True))
 
 
-def trainer_of(flat: dict[str, Any], data: SearchData) -> Trainer:
+def trainer_of(flat: dict[str, Any], data: TrialData) -> Trainer:
     return Trainer(TrialConfig.from_flat(flat), data, CPU)
 
 
@@ -108,7 +108,7 @@ def test_statistics_of_features_stay_with_the_average(small, tones_data, tmp_pat
     assert mean.abs().min() > 1  # decibels, far from the 0 that buffers start at
     trainer.save(tmp_path / "trial.pt", trainer.run_epoch())
     # A trainer that has fitted its statistics to other clips takes up those of the checkpoint.
-    resumed = trainer_of(flat, SearchData(tones_data.val, tones_data.val))
+    resumed = trainer_of(flat, TrialData(tones_data.val, tones_data.val))
     assert not torch.equal(resumed.evaluated().feature.mean, mean)
     resumed.load(tmp_path / "trial.pt")
     for average in (trainer.evaluated(), resumed.evaluated()):
@@ -116,7 +116,7 @@ def test_statistics_of_features_stay_with_the_average(small, tones_data, tmp_pat
         assert torch.equal(average.feature.deviation, deviation)
 
 
-def timeless(config: TrialConfig, data: SearchData, path: Path, epochs: int) -> list[dict[str, Any]]:
+def timeless(config: TrialConfig, data: TrialData, path: Path, epochs: int) -> list[dict[str, Any]]:
     trial = train_trial(config, data, CPU, path)
     results = [asdict(result) | {"seconds": 0} for _, result in zip(range(epochs), trial, strict=False)]
     trial.close()

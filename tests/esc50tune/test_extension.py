@@ -38,7 +38,7 @@ TRIAL = """
 import json
 import torch
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import ClipsInMemory, SearchData
+from esc50tune.data.clips import ClipsInMemory, TrialData
 from esc50tune.errors import UserError
 from esc50tune.knob_table import knob_table
 from esc50tune.trial import Trainer
@@ -50,7 +50,7 @@ raw = {"feature": "raw", "convnext_width": 4, "convnext_depths": [1], "lr": 1e-1
 
 
 def epoch(**knobs):
-    trainer = Trainer(TrialConfig.from_flat(raw | knobs), SearchData(clips, clips), torch.device("cpu"))
+    trainer = Trainer(TrialConfig.from_flat(raw | knobs), TrialData(clips, clips), torch.device("cpu"))
     result = trainer.run_epoch()
     with torch.no_grad():
         logits = [trainer.classifier(level * clips.held) for level in (1.0, 0.5)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
-from esc50tune.data.clips import SearchData
+from esc50tune.data.clips import TrialData
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.masking import FrequencyMask, TimeMask
@@ -103,7 +103,7 @@ def test_a_share_outside_0_to_1_is_refused(knob, most):
         TrialConfig.from_flat({knob: most})
 
 
-def inputs_of_model(flat: dict[str, Any], data: SearchData) -> tuple[list[Tensor], list[Tensor]]:
+def inputs_of_model(flat: dict[str, Any], data: TrialData) -> tuple[list[Tensor], list[Tensor]]:
     """Return what the model of a trial sees of an epoch's training batches and then of the validation clips."""
     trainer, seen = Trainer(TrialConfig.from_flat(ALL_OFF | flat), data, CPU), []
     model = trainer.classifier.model

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from esc50tune import regularizers
 from esc50tune.config import TrialConfig
 from esc50tune.data.batch import Batch
-from esc50tune.data.clips import SearchData
+from esc50tune.data.clips import TrialData
 from esc50tune.models.convnext import ConvNeXt, PublishedBlock, SeedBlock
 from esc50tune.regularizers import REGULARIZERS, Regularizer, active
 from esc50tune.regularizers.code_lm import CodeLM
@@ -39,7 +39,7 @@ each_method = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def data(feature: str, tones_data: SearchData, latents: SearchData) -> SearchData:
+def data(feature: str, tones_data: TrialData, latents: TrialData) -> TrialData:
     """Latents with codes where the feature is EnCodec's, else tones."""
     return latents if feature == "encodec" else tones_data
 
@@ -49,7 +49,7 @@ def test_every_method_has_a_place():
     assert (CodeLM, "encodec") in CASES
 
 
-def train(flat: dict[str, Any], data: SearchData, epochs: int = 1) -> tuple[list[dict], dict[str, Tensor]]:
+def train(flat: dict[str, Any], data: TrialData, epochs: int = 1) -> tuple[list[dict], dict[str, Tensor]]:
     """Return the results, without their wall time, and the last weights."""
     trainer = Trainer(TrialConfig.from_flat(flat), data, CPU)
     results = [asdict(trainer.run_epoch()) | {"seconds": None} for _ in range(epochs)]

@@ -1,0 +1,63 @@
+"""What the confirmed runs say: each arm's accuracy, and how it compares with the arm that it is against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.confirmed import Confirmed
+from analysis.layout import Part, make_parts
+from analysis.load import Results
+from analysis.statistics import Comparison, accuracy_interval, compare
+
+Interval = tuple[float, float, float]  # accuracy, and the ends of its interval
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The numbers of the confirmed runs, by the arms' labels; shares, not percent.
+
+    Attributes:
+        parts: the tables that the arms stand in.
+        accuracy: over all tested folds.
+        comparisons: of the arms that are compared with another.
+        against: the label of that other.
+        clean: accuracy on the fold that the search neither trained nor selected on; empty where that fold was not
+            tested.
+    """
+
+    confirmed: Confirmed
+    parts: list[Part]
+    accuracy: dict[str, Interval]
+    comparisons: dict[str, Comparison]
+    against: dict[str, str]
+    clean: dict[str, Interval]
+
+
+def make_outcome(results: Results) -> Outcome | None:
+    """Return what the confirmed runs say; None where there are none to tell of."""
+    confirmed = results.confirmed
+    if confirmed is None or not confirmed.block.folds:
+        return None
+    correct, folds, sources = confirmed.correct()
+    parts = make_parts(results.manifest, list(correct))
+    comparisons: dict[str, Comparison] = {}
+    against: dict[str, str] = {}
+    for base, others in ((base, others) for part in parts for base, others in part.groups.items()):
+        compared = {arm: correct[arm] for arm in (base, *others)}
+        comparisons |= {found.arm: found for found in compare(compared, base, folds, sources)}
+        against |= dict.fromkeys(others, base)
+    clean = accuracies(correct, folds, sources, folds == confirmed.manifest["test_fold"])
+    everywhere = accuracies(correct, folds, sources, np.full(len(folds), True))
+    return Outcome(confirmed, parts, everywhere, comparisons, against, clean)
+
+
+def accuracies(
+    correct: Mapping[str, np.ndarray], folds: np.ndarray, sources: np.ndarray, of: np.ndarray
+) -> dict[str, Interval]:
+    """Return each arm's accuracy with its interval over some of the clips; nothing where there are none of them."""
+    if not of.any():
+        return {}
+    return {arm: accuracy_interval(right[:, of], folds[of], sources[of]) for arm, right in correct.items()}

@@ -1,0 +1,390 @@
+"""What the test phase can tell: whether an arm differs from another, by how much, and what it could not have seen.
+
+Everything here is a function of arrays and returns shares of clips (0 to 1), not percent. An arm's `correct[s, i]` says
+whether its run with seed `s` got clip `i` right; the run is the one that was tested on the clip's fold. Such an array
+holds three kinds of noise, and leaving out any of them makes differences look surer than they are:
+
+* the clips: others would have been easier for one arm. Takes of one source recording are alike, so sources count, not
+  clips;
+* the runs: the same arm trained once more, from another seed, is better or worse on a whole fold at once;
+* the number of arms: the best of many is likely to look good by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import fdtri, nctdtrinc, stdtr, stdtrit
+
+POWER = 0.8
+POOLING = 0.25  # level of the F test that keeps two estimates of one error apart
+# By how much sources of several takes raise the variance of a mean of clips, where nothing is measured yet: 1.13 with
+# ESC-50's sources if takes share half of their luck, as `sweeps.simulate` assumes.
+CLUSTERING = 1.15
+JUST = float(np.finfo(float).tiny)  # a bound that leaves out 0 itself
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against another.
+
+    Attributes:
+        arm: its name.
+        difference: its accuracy minus that of the arm it is compared with.
+        low, high: simultaneous interval of the difference: all arms' intervals hold together. It leaves out 0 exactly
+            if the verdict is 'better' or 'worse'.
+        p: two-sided, as if it were the only arm.
+        p_adjusted: Holm's, over all arms of the comparison.
+        nadeau_bengio_p: that of Nadeau and Bengio's test; NaN with one fold. It decides nothing.
+        detectable: the smallest true difference that a test phase like this one finds with 80 % power; 1 where it can
+            find none.
+        verdict: 'better', 'worse' or 'no difference seen'.
+    """
+
+    arm: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    nadeau_bengio_p: float
+    detectable: float
+    verdict: str
+
+
+class Clips:
+    """Which clips share a fold and a source. Sources stand in the order of their folds.
+
+    A source with takes in two folds counts as two: folds are trained apart.
+
+    Attributes:
+        takes: of each source.
+        sources: how many each fold has.
+        sizes: how many clips each fold has.
+        weights: share of the clips that each fold has.
+    """
+
+    def __init__(self, folds: np.ndarray, sources: np.ndarray) -> None:
+        fold, source = (pd.factorize(np.asarray(names))[0] for names in (folds, sources))
+        cluster = fold * (source.max() + 1) + source
+        self._order = np.argsort(cluster, kind="stable")
+        self._starts = np.flatnonzero(np.diff(cluster[self._order], prepend=-1))
+        fold_of_source = fold[self._order][self._starts]
+        self._first = np.flatnonzero(np.diff(fold_of_source, prepend=-1))
+        self.takes, self.sources = np.diff(self._starts, append=len(fold)), np.bincount(fold_of_source)
+        self.sizes = np.bincount(fold)
+        self.weights = self.sizes / len(fold)
+
+    def per_source(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over each source's clips; the last axis of `values` is the clips."""
+        return np.add.reduceat(np.take(values, self._order, axis=-1), self._starts, axis=-1, dtype=float)
+
+    def per_fold(self, sums: np.ndarray) -> np.ndarray:
+        """Return the mean over each fold's clips; the last axis of `sums` is the sources."""
+        return np.add.reduceat(sums, self._first, axis=-1) / self.sizes
+
+    def sampling_variance(self, sums: np.ndarray) -> np.ndarray:
+        """Return the variance that each fold's mean would have if other sources were drawn: the cluster-robust one of
+        Liang and Zeger 1986, "Longitudinal data analysis using generalized linear models", Biometrika 73. It is
+        infinite in a fold of one source."""
+        expected = np.repeat(self.per_fold(sums), self.sources, axis=-1) * self.takes
+        squares = np.add.reduceat((sums - expected) ** 2, self._first, axis=-1)
+        several = self.sources > 1
+        correction = np.divide(self.sources, self.sources - 1, where=several, out=np.ones(len(several)))
+        return np.where(several, correction * squares / self.sizes**2, np.inf)
+
+
+def compare(
+    correct: Mapping[str, np.ndarray],
+    against: str,
+    folds: np.ndarray,
+    sources: np.ndarray,
+    level: float = 0.95,
+) -> list[Comparison]:
+    """Compare every other arm with the arm `against`, clip by clip, so that what is hard for all cancels.
+
+    A difference is that of the accuracies over all clips; it is tested by Student's t. Its error is estimated in two
+    ways:
+
+    * from how little the arms' differences agree between folds (`error_between_folds`), with three or more folds;
+    * from the clips and the seeds within each fold (`error_within_folds`), with two or more seeds.
+
+    Both are pooled where they do not contradict each other (`error_of_differences`). Where neither can be had, nothing
+    tells a lucky run from a better arm: the error is then infinite, and no difference is ever seen.
+
+    p values are adjusted by Holm 1979, and intervals have Bonferroni's width, which Holm's verdicts contradict only
+    where Holm calls an arm different that Bonferroni would not: its interval then ends at 0, as in Guilbaud 2008,
+    "Simultaneous confidence regions corresponding to Holm's step-down procedure", Biometrical Journal 50, and in
+    Strassburger and Bretz 2008, "Compatible simultaneous lower confidence bounds for the Holm procedure", Statistics in
+    Medicine 27. Those let the intervals of all arms called different end at 0 and have the full coverage; here the
+    others keep their width, so as to say by how much they differ. That costs coverage where most arms differ and some
+    do not: it stays above 1 - 2 (1 - level), and at level .95 it was .927 in the worst case found, that of one null arm
+    among arms all of which are far from 0.
+
+    Args:
+        correct: for each arm, [seeds, clips] of bool; all of one shape, with the same clips in the same order.
+        against: the arm to compare with.
+        folds: the fold of each clip.
+        sources: the source recording of each clip.
+        level: of the intervals; 1 - level is the chance to call any arm different where none is.
+    """
+    others = [arm for arm in correct if arm != against]
+    if not others:
+        return []
+    runs, clips = np.stack([correct[arm] for arm in (against, *others)]), Clips(folds, sources)
+    counts = clips.per_source(runs)
+    # Seeds are added up before anything is divided: arms with as many right clips then differ by 0, not by rounding.
+    right = counts.sum(axis=1)
+    table = clips.per_fold(right) / len(runs[0])
+    differences = (right[1:].sum(axis=1) - right[0].sum()) / runs[0].size
+    error, df = error_of_differences(counts, table, clips)
+    p = 2 * stdtr(df, -np.abs(ratio(differences, error)))
+    adjusted, alpha = holm(p), (1 - level) / len(others)
+    low, high = agreeing_intervals(differences, error * stdtrit(df, 1 - alpha / 2), adjusted < 1 - level)
+    detectable = np.minimum(error * noncentrality(df, alpha, POWER), 1)
+    return [
+        Comparison(
+            arm=arm,
+            difference=float(differences[i]),
+            low=float(low[i]),
+            high=float(high[i]),
+            p=float(p[i]),
+            p_adjusted=float(adjusted[i]),
+            nadeau_bengio_p=nadeau_bengio(table[i + 1] - table[0], 1 / len(clips.sizes))[1],
+            detectable=float(detectable[i]),
+            verdict=verdict(differences[i], adjusted[i] < 1 - level),
+        )
+        for i, arm in enumerate(others)
+    ]
+
+
+def error_of_differences(counts: np.ndarray, table: np.ndarray, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standard error of each arm's difference from the first, and its degrees of freedom.
+
+    Folds that disagree no more than clips and seeds explain add to what these tell: the two variances are then pooled,
+    each by its degrees of freedom. Where folds disagree more, as they do if an arm suits one training set better than
+    another, they alone decide. This is the sometimes-pool rule of Bancroft and Han 1983, "A Note on Pooling Variances",
+    JASA 78: an F test decides, at a level so high that it seldom pools what differs. Where it does, false calls were .07
+    instead of .05 in the worst case found, that of two arms, and .05 with six.
+
+    Args:
+        counts: [arms, seeds, sources], how many clips each run got right.
+        table: [arms, folds], accuracies with seeds averaged.
+        clips: their folds and sources.
+    """
+    within, within_df = error_within_folds(counts, clips)
+    if len(clips.sizes) < 3:
+        return within, within_df
+    between, between_df = error_between_folds(table, clips.weights)
+    bound = fdtri(between_df, within_df.mean(), 1 - POOLING)
+    if not np.isfinite(within).all() or between**2 > bound * (within**2).mean():
+        return np.full(len(within), between), np.full(len(within), between_df)
+    df = between_df + within_df
+    return np.sqrt((between_df * between**2 + within_df * within**2) / df), df
+
+
+def error_between_folds(table: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the standard error of a difference between two arms, and its degrees of freedom.
+
+    The analysis of variance of randomized blocks (Fisher 1935, "The Design of Experiments"), with folds as the blocks:
+    in the table of arms by folds, what is left after the arms' and the folds' means holds every noise that an arm does
+    not share with the others, that of clips, of sources, of seeds and of training sets, whatever their shares. What the
+    arms of a fold have in common drops out. The noise is taken to be equal in all arms; one whose runs are noisier
+    than the others' takes more than its share of the false calls, but all arms together stay within theirs (see tests).
+
+    Args:
+        table: [arms, folds], accuracies with seeds averaged.
+        weights: share of the clips that each fold has.
+    """
+    arms, folds = table.shape
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    df = (arms - 1) * (folds - 1)
+    error = math.sqrt(2 * (residual**2).sum() / df * (weights**2).sum())
+    return error, float(df)
+
+
+def error_within_folds(counts: np.ndarray, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standard error of each arm's difference from the first, and its degrees of freedom.
+
+    The variance is the sum of two: that of the clips, from each arm's differences clip by clip, and that of the runs
+    beyond what the clips explain, pooled over arms and folds. The degrees of freedom are Satterthwaite's (1946, "An
+    approximate distribution of estimates of variance components", Biometrics Bulletin 2). What an arm owes to a fold's
+    training set is not in it. With one seed it is infinite.
+
+    Args:
+        counts: [arms, seeds, sources], how many clips each run got right.
+        clips: their folds and sources.
+    """
+    arms, seeds, _ = counts.shape
+    if seeds == 1:
+        return np.full(arms - 1, np.inf), np.ones(arms - 1)
+    means = counts.mean(axis=1)
+    of_clips = clips.sampling_variance(means[1:] - means[0]) @ clips.weights**2
+    share = 2 / seeds * (clips.weights**2).sum()
+    between, beyond = run_variance(counts, clips)
+    variance = of_clips + share * beyond
+    of_clips_df, of_runs_df = max((clips.sources - 1).sum(), 1), arms * len(clips.sizes) * (seeds - 1)
+    with np.errstate(invalid="ignore"):  # not a number where nothing varies, or where a fold is of one source
+        df = variance**2 / (of_clips**2 / of_clips_df + (share * between) ** 2 / of_runs_df)
+    return np.sqrt(variance), np.fmax(df, 1)
+
+
+def run_variance(counts: np.ndarray, clips: Clips) -> tuple[float, float]:
+    """Return the variance between the seeds' accuracies on a fold: all of it, and what other clips would not change.
+
+    A seed's luck on single clips moves its accuracy too; that part is in the clips' variance already.
+
+    Args:
+        counts: [arms, seeds, sources], how many clips each run got right; of two seeds or more.
+        clips: their folds and sources.
+    """
+    between = clips.per_fold(counts).var(axis=1, ddof=1)
+    luck = clips.sampling_variance(counts - counts.mean(axis=1, keepdims=True)).sum(axis=1) / (counts.shape[1] - 1)
+    return float(between.mean()), max(0.0, float((between - luck).mean()))
+
+
+def ratio(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Divide; 0 by 0 is 0, anything else by 0 infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(value == 0, 0.0, np.divide(value, error))
+
+
+def agreeing_intervals(
+    differences: np.ndarray, width: np.ndarray, different: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper bounds, of which those of arms called `different` leave out 0, and no others."""
+    low, high = np.maximum(differences - width, -1), np.minimum(differences + width, 1)
+    above, below = different & (differences > 0), different & (differences < 0)
+    low = np.where(above, np.maximum(low, JUST), np.where(below, low, np.minimum(low, 0)))
+    high = np.where(below, np.minimum(high, -JUST), np.where(above, high, np.maximum(high, 0)))
+    return low, high
+
+
+def verdict(difference: float, different: bool) -> str:
+    if not different:
+        return "no difference seen"
+    return "better" if difference > 0 else "worse"
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the adjusted p values of Holm 1979, "A simple sequentially rejective multiple test procedure",
+    Scandinavian Journal of Statistics 6: the chance of any false claim is kept, whatever the p values' dependence."""
+    p = np.asarray(p, float)
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted
+
+
+def nadeau_bengio(differences: Sequence[float] | np.ndarray, test_share: float) -> tuple[float, float]:
+    """Return t and two-sided p of the corrected resampled t test of Nadeau and Bengio 2003, "Inference for the
+    generalization error", Machine Learning 52: training sets overlap, so their differences vary too little.
+
+    Args:
+        differences: one for each fold, seeds averaged.
+        test_share: share of all clips that one fold tests on.
+    """
+    differences = np.asarray(differences, float)
+    count = len(differences)
+    if count < 2:
+        return math.nan, math.nan
+    variance = (1 / count + test_share / (1 - test_share)) * differences.var(ddof=1)
+    t = float(ratio(differences.mean(), np.sqrt(variance)))
+    return t, float(2 * stdtr(count - 1, -abs(t)))
+
+
+def accuracy_interval(
+    correct: np.ndarray,
+    folds: np.ndarray,
+    sources: np.ndarray,
+    level: float = 0.95,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return an arm's accuracy over all clips, and the bounds of its interval: what the arm would score on other
+    recordings of these folds' kind, trained anew.
+
+    A bootstrap draws the sources of each fold anew, all takes of one together, with seeds averaged (Davison and Hinkley
+    1997, "Bootstrap Methods and their Application", 3.8). The runs' noise is too few seeds to draw from; it is added to
+    each draw as Student's t, with the variance between seeds beyond what the clips explain. One seed shows no such
+    variance: the one between folds takes its place, which is rather too large, since folds differ in difficulty too. A
+    single run's interval is that of the one trained model.
+
+    Args:
+        correct: [seeds, clips] of bool.
+        folds: the fold of each clip.
+        sources: the source recording of each clip.
+        level: of the interval.
+        draws: how many bootstrap draws.
+        seed: of the draws.
+    """
+    clips, rng = Clips(folds, sources), np.random.default_rng(seed)
+    counts = clips.per_source(correct)
+    seeds, means, many = len(counts), counts.mean(axis=0), len(clips.sizes)
+    drawn = np.zeros(draws)
+    for weight, own in zip(clips.weights, np.split(np.arange(len(means)), clips.sources.cumsum()[:-1]), strict=True):
+        chosen = own[rng.integers(len(own), size=(draws, len(own)))]
+        drawn += weight * means[chosen].sum(axis=1) / clips.takes[chosen].sum(axis=1)
+    if seeds > 1:
+        beyond, df = run_variance(counts[None], clips)[1], many * (seeds - 1)
+    else:
+        by_fold, df = clips.per_fold(means), max(many - 1, 1)
+        beyond = max(0.0, ((by_fold - by_fold.mean()) ** 2).sum() / df - clips.sampling_variance(means).mean())
+    drawn += math.sqrt(beyond / seeds * (clips.weights**2).sum()) * rng.standard_t(df, size=draws)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(means.sum() / clips.takes.sum()), max(0.0, float(low)), min(1.0, float(high))
+
+
+def expected_best(values: Sequence[float] | np.ndarray, n: int) -> float:
+    """Return the expected best of `n` of the values, drawn without replacement: the unbiased estimate, from independent
+    random trials that all ran in full, of Tang et al. 2020, "Showing Your Work Doesn't Always Work", ACL."""
+    ordered = sorted(map(float, values))
+    if not 1 <= n <= len(ordered):
+        raise ValueError(f"the best of {n} cannot be expected from {len(ordered)} values")
+    return sum(math.comb(i, n - 1) / math.comb(len(ordered), n) * value for i, value in enumerate(ordered))
+
+
+def noncentrality(df: np.ndarray | float, alpha: float, power: float) -> np.ndarray:
+    """Return how many standard errors a true difference must be for a t test at `alpha`, two-sided, to find it."""
+    return nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2))
+
+
+def seeds_needed(
+    difference: float,
+    clips: int,
+    folds: int,
+    arms: int,
+    discordance: float = 0.2,
+    run_sd: float = 0.01,
+    level: float = 0.95,
+    power: float = POWER,
+) -> int:
+    """Return the smallest number of seeds for which `compare` finds a true difference with this power, by the t test's
+    noncentral distribution (Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2).
+
+    Args:
+        difference: the true one, above 0.
+        clips: how many are tested, in all folds together.
+        folds: how many are tested.
+        arms: how many arms are compared with the one.
+        discordance: share of clips on which one of two runs is right and the other wrong, whether they are of one arm
+            or of two.
+        run_sd: standard deviation of a run's accuracy on a fold, beyond the clips' luck.
+        level: of the comparison.
+        power: the chance to find the difference.
+    """
+    if difference <= 0:
+        raise ValueError(f"no number of seeds finds a difference of {difference:g}")
+    variance = CLUSTERING * discordance / clips + 2 * run_sd**2 / folds
+
+    def enough(seeds: int) -> bool:
+        df = arms * (folds - 1) if folds >= 3 else (arms + 1) * folds * (seeds - 1)
+        return math.sqrt(variance / seeds) * noncentrality(df, (1 - level) / arms, power) <= difference
+
+    least = 1 if folds >= 3 else 2
+    return least + bisect_left(range(least, 10**9), True, key=enough)

@@ -1,0 +1,131 @@
+"""Ray: its settings, joining or starting it, and letting Ray Tune run what a driver deals."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from esc50tune.errors import UserError
+from sweeps.console import Console, say, shown
+from sweeps.driver import Dealer
+from sweeps.manifest import ROOT
+from sweeps.resources import Machine, Share, this_machine, total
+from sweeps.shells import ArmScheduler, DealingSearcher
+from sweeps.state import Trial
+
+# Set before Ray starts its processes; they inherit them.
+RAY_SETTINGS = {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the event log is the record; Tune's own files are never read
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # an interrupt must reach us, and end with exit code 130
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+def machines_of(args: argparse.Namespace) -> list[Machine]:
+    """Return the nodes of the cluster that the command line names, after joining it, or this machine.
+
+    Raises:
+        UserError: the cluster cannot be joined.
+    """
+    os.environ.update(RAY_SETTINGS)
+    return join_cluster(args.address) if args.address else [this_machine()]
+
+
+def join_cluster(address: str) -> list[Machine]:
+    """Join a running cluster and return its nodes; its workers get this project's code from here."""
+    if address != "auto":
+        check_reachable(address)
+    modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
+    try:
+        ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--address {address}: joining the Ray cluster failed ({str(error).splitlines()[0]}); if it was started "
+            "with token authentication, set RAY_AUTH_MODE=token here too"
+        ) from None
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+
+
+def check_reachable(address: str) -> None:
+    """Ray itself waits for minutes before it says that nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--address '{address}' must be auto, or HOST:PORT as `ray start` prints it")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
+
+
+def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) -> None:
+    """Start Ray on this machine."""
+    with console.status("starting Ray"):
+        context = ray.init(
+            address="local",
+            num_cpus=total(machines).cpus,
+            num_gpus=total(machines).gpus,
+            include_dashboard=dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    if context.dashboard_url:
+        token = shown(Path(sys.executable).with_name("ray"))
+        say(console, f"dashboard http://{context.dashboard_url} (the token it asks for: `{token} get-auth-token`)")
+    elif dashboard:
+        say(console, "dashboard did not start; the sweep goes on without it")
+
+
+def fit(
+    driver: Dealer,
+    run: Callable[[dict[str, Any]], None],
+    fields: Callable[[Trial], dict[str, Any]],
+    trials: int,
+    share: Share,
+) -> None:
+    """Let Ray Tune run all trials. Its own files go to a folder that is thrown away: nothing of it is read.
+
+    Args:
+        driver: deals them and takes in their results.
+        run: what runs in a worker for each of them.
+        fields: what it is told besides number, arm and configuration.
+        trials: how many at most.
+        share: what each of them gets, and how many run at a time.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(run, {"cpu": share.cpus, "gpu": share.gpus}),
+            tune_config=tune.TuneConfig(
+                metric="val_acc",
+                mode="max",
+                num_samples=trials,
+                search_alg=DealingSearcher(driver, fields),
+                scheduler=ArmScheduler(driver),
+                max_concurrent_trials=share.slots,
+                # Fresh processes cost more than a short trial; the loop keeps no state between trials.
+                reuse_actors=True,
+                trial_dirname_creator=trial_folder,
+            ),
+            run_config=tune.RunConfig(storage_path=scratch, verbose=0),
+        )
+        tuner.fit()
+
+
+def trial_folder(trial: Any) -> str:
+    return str(trial.trial_id)  # Tune's own name holds every knob and can outgrow a file system's limit

@@ -1,0 +1,38 @@
+"""Is the difference real? Retrains the best configuration of each of a sweep's arms from scratch, on all folds but one
+in turn and with several seeds, tests each run once, and says for each difference whether it is one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# So that `python sweeps/confirm.py` finds the packages without an installation.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from sweeps.cli import OneSentenceParser, add_machine_flags, at_least, end_with
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = OneSentenceParser(description=__doc__, allow_abbrev=False)
+    study = parser.add_argument_group("the study")
+    study.add_argument("folder", type=Path, help="results folder of a sweep, results/NAME")
+    study.add_argument("--seeds", type=at_least(1), default=3, help="runs of each arm on each fold (default 3)")
+    study.add_argument("--folds", choices=("all", "test"), default="all", help="folds to test in turn (default all)")
+    study.add_argument("--top", type=at_least(1), default=1, help="configurations of each arm, best first (default 1)")
+    study.add_argument(
+        "--detect", metavar="POINTS", help="say how many seeds a difference needs to be seen; runs nothing"
+    )
+    add_machine_flags(parser)
+    return parser
+
+
+def main() -> int:
+    args = make_parser().parse_args()
+    from sweeps.confirming import confirm  # late, so that --help does not wait for torch and Ray
+
+    return confirm(args)
+
+
+if __name__ == "__main__":
+    end_with(main)

@@ -1,0 +1,225 @@
+"""The second phase: what was frozen of a sweep, and the runs that test it.
+
+`docs/results-folder.md` describes the files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from analysis.load import Results
+from esc50tune.config import TrialConfig
+from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.errors import UserError
+from esc50tune.seeds import derive_seed
+from sweeps.manifest import FILE, describe_run, write_manifest
+
+FOLDER = "confirm"
+SAME_IN_ALL_CALLS = ("commit", "data")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A configuration that the search chose, before any test clip was read.
+
+    Attributes:
+        rank: 1 for the best of its arm.
+        trial: its number in the sweep; `val_acc` is its score there, `seconds` how long it took.
+        config: every knob but `seed`.
+    """
+
+    arm: str
+    rank: int
+    trial: int
+    val_acc: float
+    seconds: float
+    config: dict[str, Any]
+    parameters: int
+    epochs: int
+
+    @property
+    def label(self) -> str:
+        return self.arm if self.rank == 1 else f"{self.arm}#{self.rank}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a frozen configuration: on all folds but `fold`, then tested on that."""
+
+    frozen: Frozen
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.frozen.arm}-{self.frozen.rank}-fold{self.fold}-seed{self.seed}"
+
+    def config(self, sweep_seed: int) -> TrialConfig:
+        """Return its configuration. All arms' runs with the same fold and seed start from the same seed."""
+        return TrialConfig.from_flat(
+            self.frozen.config | {"seed": derive_seed(sweep_seed, "confirm", self.fold, self.seed)}
+        )
+
+
+def freeze(results: Results, top: int) -> tuple[list[Frozen], list[dict[str, str]]]:
+    """Choose each arm's best trials of those that ran their full schedule; also return the arms that have none."""
+    configs = {event["trial"]: event["config"] for event in results.events if event["event"] == "deal"}
+    frozen, left_out = [], []
+    for arm in results.manifest["arms"]:
+        trials = results.trials[results.trials["arm"] == arm["name"]].dropna(subset=["score"])
+        best = trials.sort_values(["score", "val_loss"], ascending=[False, True]).head(top)
+        for rank, trial in enumerate(best.itertuples(), start=1):
+            config = {knob: value for knob, value in configs[trial.trial].items() if knob != "seed"}
+            told = (int(trial.trial), float(trial.score), float(trial.seconds))
+            frozen.append(Frozen(arm["name"], rank, *told, config, arm["parameters"], arm["epochs"]))
+        if best.empty:
+            left_out.append({"arm": arm["name"], "why": "none of its trials ran its full schedule"})
+    return frozen, left_out
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """All runs of the second phase of one sweep.
+
+    Attributes:
+        folder: where its files are.
+        sweep: the sweep's manifest.
+        frozen: what is tested.
+        folds: folds that are tested in turn.
+        seeds: runs of each frozen configuration on each fold.
+        test_fold: the fold that the search never saw; None where there is none.
+    """
+
+    folder: Path
+    sweep: dict[str, Any]
+    dataset: Dataset
+    frozen: list[Frozen]
+    left_out: list[dict[str, str]]
+    folds: list[int]
+    seeds: int
+    test_fold: int | None
+
+    def runs(self) -> Iterator[Run]:
+        """Yield all runs; those that are compared with each other follow each other."""
+        for seed, fold, frozen in product(range(self.seeds), self.folds, self.frozen):
+            yield Run(frozen, fold, seed)
+
+    def predictions(self, run: Run) -> Path:
+        return self.folder / "predictions" / f"{run.name}.npy"
+
+    def missing(self) -> list[Run]:
+        """Return the runs whose predictions are not there."""
+        return [run for run in self.runs() if not self.predictions(run).is_file()]
+
+    def checkpoint(self, run: Run) -> Path:
+        """Return where a run that is not done keeps its last state."""
+        return self.folder / "checkpoints" / f"{run.name}.pt"
+
+    def kept(self, run: Run) -> Path | None:
+        """Return where the weights of this run are kept: of one run of each arm."""
+        kept = (run.frozen.rank, run.fold, run.seed) == (1, self.test_fold or self.folds[-1], 0)
+        return self.folder / "checkpoints" / f"{run.frozen.arm}.pt" if kept else None
+
+    def write(self) -> None:
+        """Write the manifest and the list of clips.
+
+        Raises:
+            UserError: what is frozen here already was frozen from other data or by other code.
+        """
+        manifest = describe_run() | {
+            "data": self.sweep["data"],
+            "frozen": [asdict(frozen) for frozen in self.frozen],
+            "left_out": self.left_out,
+            "folds": self.folds,
+            "seeds": self.seeds,
+            "test_fold": self.test_fold,
+            "searched": searched(self.sweep),
+        }
+        before = read_manifest(self.folder)
+        for key in SAME_IN_ALL_CALLS:
+            if before and before[key] != manifest[key]:
+                raise UserError(
+                    f"'{self.folder}' was begun with {key} {before[key]}, and this is {manifest[key]}: runs that are "
+                    f"compared must share it; go back to it, or move '{self.folder}' away to start anew"
+                )
+        (self.folder / "predictions").mkdir(parents=True, exist_ok=True)
+        write_clips(self.folder, self.dataset)
+        write_manifest(self.folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a second phase that was begun, or None."""
+    path = folder / FILE
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_clips(folder: Path, dataset: Dataset) -> None:
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["filename", "fold", "target", "category", "source"])
+    for fold in dataset.folds:
+        for clip in (clip for clip in dataset.clips if clip.fold == fold):
+            target = dataset.classes.index(clip.category)
+            rows.writerow([clip.filename, fold, target, clip.category, clip.src_file])
+    temporary = folder / f".clips.{os.getpid()}"
+    temporary.write_text(table.getvalue())
+    temporary.replace(folder / "clips.csv")
+
+
+def searched(sweep: dict[str, Any]) -> list[int]:
+    """Return the folds that the search trained or selected on."""
+    return sorted([*sweep["split"]["train"], sweep["split"]["val"]])
+
+
+def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, top: int) -> Confirmation:
+    """Freeze what a sweep found, or take up what was frozen, and lay out the runs.
+
+    Args:
+        results: the sweep's.
+        folder: its results folder.
+        seeds: runs of each frozen configuration on each fold.
+        folds: 'all', or 'test' for the sweep's test fold alone.
+        top: how many configurations of each arm.
+
+    Raises:
+        UserError: nothing can be frozen, there is no test fold, or the data are not the sweep's any more.
+    """
+    sweep, place = results.manifest, folder / FOLDER
+    dataset = read_dataset(Path(sweep["data"]["root"]))
+    if dataset.fingerprint != sweep["data"]["fingerprint"]:
+        raise UserError(f"'{dataset.root}' is not what the sweep ran on any more: its content has changed")
+    before = read_manifest(place)
+    if before:
+        frozen, left_out = [Frozen(**fields) for fields in before["frozen"]], before["left_out"]
+        if max(f.rank for f in frozen) != top:
+            raise UserError(f"--top {top}: '{place}' has the best {max(f.rank for f in frozen)} of each arm frozen")
+    else:
+        frozen, left_out = freeze(results, top)
+    if not frozen:
+        raise UserError(f"no trial of '{folder}' ran its full schedule: there is nothing to confirm")
+    tested = tested_folds(sweep, dataset, folds)
+    if before:  # what was tested stays a part of it
+        tested, seeds = sorted({*tested, *before["folds"]}), max(seeds, before["seeds"])
+    return Confirmation(place, sweep, dataset, frozen, left_out, tested, seeds, sweep["split"]["test"])
+
+
+def tested_folds(sweep: dict[str, Any], dataset: Dataset, folds: str) -> list[int]:
+    """Return the folds to test. A fold that alone selected, and is all that the sweep has, is no test.
+
+    Raises:
+        UserError: the sweep kept no test fold, and no other is asked for.
+    """
+    split = sweep["split"]
+    if folds == "test":
+        if split["test"] is None:
+            raise UserError(f"--folds test: '{sweep['name']}' kept no test fold: fold {split['val']} selected")
+        return [split["test"]]
+    return [fold for fold in dataset.folds if split["test"] is not None or fold != split["val"]]

@@ -1,0 +1,186 @@
+"""The simulated study: that it assumes what it says, and that the project's own statistics and driver do well in it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.statistics import CLUSTERING
+from analysis.statistics import Clips as Sampled
+from esc50tune.errors import UserError
+from sweeps import simulate
+from sweeps.arms import make_arms
+from sweeps.events import EventLog
+from sweeps.presets import PRESETS
+from sweeps.simulate import (
+    TRIALS,
+    TRUTHS,
+    Assumptions,
+    Clips,
+    draw_runs,
+    esc50_clips,
+    main,
+    read_clips,
+    simulate_confirmation,
+    simulate_confirmations,
+    simulate_search,
+    simulate_sweep,
+    true_curve,
+    variances,
+)
+from sweeps.studies import regularization
+
+ASSUMED = Assumptions()
+
+
+def apart(folds: int, clips: int) -> Clips:
+    """Clips that share no source."""
+    return Clips(np.repeat(np.arange(folds), clips), np.arange(folds * clips))
+
+
+def runs_of(clips: Clips, accuracies: list[float], seeds: int, shared: float = ASSUMED.shared) -> np.ndarray:
+    return draw_runs(clips, variances(ASSUMED), shared, np.array(accuracies), seeds, np.random.default_rng(0))
+
+
+def test_clips_are_esc50s_in_number() -> None:
+    clips = esc50_clips()
+    assert np.bincount(clips.folds).tolist() == [400] * 5
+    takes = np.bincount(clips.sources)
+    assert (len(takes), takes.max(), (takes == 1).sum()) == (1528, 8, 1212)
+    assert all(len(set(clips.folds[clips.sources == source])) == 1 for source in range(0, 1528, 50))
+
+
+def test_runs_have_the_accuracy_that_is_assumed() -> None:
+    runs = runs_of(apart(200, 1000), [0.75, 0.78], 2)
+    assert runs.mean(axis=(1, 2)) == pytest.approx([0.75, 0.78], abs=0.003)
+
+
+def test_any_two_runs_disagree_on_a_fifth_of_the_clips() -> None:
+    (a, again), (b, _) = runs_of(apart(200, 1000), [0.75, 0.75], 2)
+    assert [(a != again).mean(), (a != b).mean()] == pytest.approx([0.2, 0.2], abs=0.003)
+
+
+def test_runs_of_a_fold_differ_by_a_point_beyond_their_luck() -> None:
+    (runs,) = runs_of(apart(1, 10_000), [0.75], 600)
+    luck = ASSUMED.discordance / 2 / 10_000
+    assert np.sqrt(runs.mean(axis=-1).var() - luck) == pytest.approx(0.01, rel=0.1)
+
+
+def test_a_fold_is_a_point_easier_or_harder_for_all_its_runs_alike() -> None:
+    ((one, other),) = runs_of(apart(1500, 400), [0.75], 2)
+    both = np.cov(one.reshape(1500, 400).mean(axis=1), other.reshape(1500, 400).mean(axis=1))[0, 1]
+    clips = (0.75 * 0.25 - ASSUMED.discordance / 2) / 400  # what the clips of a fold have in common for both runs
+    assert np.sqrt(both - clips) == pytest.approx(0.01, rel=0.15)
+
+
+def test_takes_of_a_source_share_luck_and_make_differences_as_uncertain_as_seeds_needed_reckons() -> None:
+    clips = esc50_clips()
+    sampled = Sampled(clips.folds, clips.sources)
+
+    def clustering(shared: float) -> float:
+        runs = runs_of(clips, [0.75] * 40, 1, shared).astype(float)
+        differences = runs[::2] - runs[1::2]
+        return sampled.sampling_variance(sampled.per_source(differences)).mean() / (differences.var() / 400)
+
+    assert clustering(0.0) == pytest.approx(1, abs=0.04)
+    assert clustering(ASSUMED.shared) == pytest.approx(CLUSTERING, abs=0.04)
+
+
+def test_true_differences_are_found_and_false_ones_are_not() -> None:
+    found = simulate_confirmation(esc50_clips(), ASSUMED, 200, np.random.default_rng(0))
+    # 2,000 draws give .91, .87, .04 and .96; three standard errors of these few are left around that.
+    assert found["power_3pt"] >= 0.85
+    assert found["power_2pt"] >= 0.8
+    assert found["false_positive"] <= 0.08
+    assert 0.93 <= found["coverage"] <= 0.985
+    for shares in found["found"].values():
+        assert list(shares) == ["0", "1", "2", "3"]
+        assert shares["0"] < 0.05 < shares["1"] < shares["2"] < shares["3"]
+    assert found["found"]["3"]["2"] < found["found"]["5"]["2"] < found["found"]["10"]["2"]
+
+
+def test_an_arm_that_is_worse_is_not_called_better() -> None:
+    [outcome] = simulate_confirmations(esc50_clips(), ASSUMED, (-0.05, 0.05), (3,), 20, np.random.default_rng(0))
+    assert outcome.different.all()
+    assert not outcome.better[:, 0].any()
+    assert outcome.better[:, 1].all()
+
+
+def test_no_arm_of_a_search_is_starved_and_early_stopping_saves_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "SWEEPS", 12)
+    arms = simulate_search(ASSUMED, 0, np.random.default_rng(0))
+    assert list(arms) == list(TRUTHS)
+    for row in arms.values():
+        assert row["trials"] == TRIALS
+        assert row["fewest"] >= 1
+        assert 0.4 < row["epochs"] < 0.95
+        assert row["kept"] > 0.2  # one in TRIALS would be chance
+        assert 0 <= row["lost"] < 0.015
+
+
+def simulated_arms() -> list:
+    return make_arms(regularization(), TRUTHS, PRESETS["small"], {}, {})
+
+
+def test_a_stronger_regularizer_starts_slower_and_ends_higher() -> None:
+    arms = simulated_arms()
+    trials = simulate_sweep(arms, 0, 0.0, np.random.default_rng(0))
+    first = {arm.name: next(trial for trial in trials.values() if trial.arm == arm.name) for arm in arms}
+    plain, mixed = (true_curve(arms, first[name]) for name in ("convnext", "mixup"))
+    assert plain[5] > mixed[5] + 0.05
+    assert mixed[-1] > plain[-1] + 0.02
+
+
+def test_a_simulated_sweep_is_the_one_that_a_written_log_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = simulated_arms()[:2]
+    unwritten = simulate_sweep(arms, 3, 0.01, np.random.default_rng(1))
+    monkeypatch.setattr(simulate, "UnwrittenLog", lambda listener: EventLog(tmp_path, listener))
+    written = simulate_sweep(arms, 3, 0.01, np.random.default_rng(1))
+    assert len(written) == 2 * TRIALS
+    assert [(t.arm, t.reason, t.score, t.sampled) for t in written.values()] == [
+        (t.arm, t.reason, t.score, t.sampled) for t in unwritten.values()
+    ]
+
+
+def test_sources_are_read_from_a_csv_in_esc50s_layout(tones_folder: Path) -> None:
+    clips = read_clips(tones_folder / "meta" / "esc50.csv")
+    assert np.bincount(clips.folds).tolist() == [12] * 5
+    assert np.bincount(clips.sources).tolist() == [2] * 30
+
+
+def test_a_csv_without_sources_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"other.csv' is no csv with the columns fold and src_file"):
+        read_clips(tmp_path / "other.csv")
+    with pytest.raises(UserError, match=r"missing.csv' cannot be read: No such file"):
+        read_clips(tmp_path / "missing.csv")
+
+
+def test_json_is_one_object_that_a_seed_repeats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(simulate, "SWEEPS", 1)
+
+    def printed(*flags: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["simulate", "--draws", "4", *flags])
+        assert main() == 0
+        return capsys.readouterr().out
+
+    first = printed("--json", "--seed", "5")
+    found = json.loads(first)
+    assert {"power_3pt", "power_2pt", "seeds_2pt", "false_positive", "coverage", "draws"} <= set(found)
+    assert found["assumptions"]["clips"] == 2000
+    assert printed("--json", "--seed", "5") == first
+    assert printed("--json", "--seed", "6") != first
+    table = printed("--seed", "5")
+    assert f"+2 points found with {found['seeds_2pt']} seeds" in table
+    assert "label-smoothing" in table
+
+
+def test_noisier_runs_need_more_seeds_than_proposed() -> None:
+    noisy = replace(ASSUMED, run_sd=0.04)
+    [outcome] = simulate_confirmations(esc50_clips(), noisy, (0.03, 0.0), (3,), 60, np.random.default_rng(0))
+    assert outcome.better[:, 0].mean() < 0.7
