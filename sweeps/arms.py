@@ -70,7 +70,7 @@ def make_arms(
             raise UserError(f"no arm is called '{name}'{nearest(name, study.arms)}")
         if any(arm.name == name for arm in arms):
             raise UserError(f"arm '{name}' is named twice in --arms")
-        arms.append(make_arm(name, study.arms[name], preset, base, settings))
+        arms.append(make_arm(name, study, preset, base, settings))
     return arms
 
 
@@ -80,9 +80,10 @@ def without_effect(arms: list[Arm], reference: str | None) -> list[str]:
     return [arm.name for arm in arms if arm.name != reference and arm.fixed == plain]
 
 
-def make_arm(name: str, method: Method, preset: Preset, base: dict[str, Any], settings: dict[str, Any]) -> Arm:
+def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], settings: dict[str, Any]) -> Arm:
+    method = study.arms[name]
     wanted = {**method.fixed, **settings}
-    preset_knobs = preset.for_arm(wanted["model"], wanted.get("feature"))
+    preset_knobs = preset.for_arm(study.name, wanted["model"], wanted.get("feature"))
     feature = wanted.get("feature", preset_knobs["feature"])
     own = own_knobs(method, feature)
     config = TrialConfig.from_flat({**base, **preset_knobs, **method.fixed, **own, **settings})

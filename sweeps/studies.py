@@ -33,12 +33,14 @@ class Study:
     """Arms and their comparisons.
 
     Attributes:
+        name: that of its script.
         arms: all that it knows, by name.
         default: those that run if none are named.
         reference: the arm that regularizers are added to; None where the study is of something else.
         against: the arm that each is compared with, where there is one.
     """
 
+    name: str
     arms: dict[str, Method]
     default: tuple[str, ...]
     reference: str | None
@@ -72,7 +74,9 @@ def architectures(default: tuple[str, ...] = ()) -> Study:
     }
     against = {f"convnext-{name}": f"hifigan-{name}" for name in INPUTS} | {"causal-lm": "hifigan-encodec"}
     arms["causal-lm"] = Method(CAUSAL, {"code_lm": 1.0})
-    return Study({**arms, "causal": Method(CAUSAL)}, default, None, against | {"causal": "hifigan-encodec"})
+    return Study(
+        "architectures", {**arms, "causal": Method(CAUSAL)}, default, None, against | {"causal": "hifigan-encodec"}
+    )
 
 
 def regularization(default: tuple[str, ...] = (), base: str | None = None) -> Study:
@@ -98,7 +102,9 @@ def regularization(default: tuple[str, ...] = (), base: str | None = None) -> St
         "all": Method(fixed, together, searched=False),
     }
     against = dict.fromkeys([*alone, "all"], reference) | {reference: "baseline"}
-    return Study(arms, tuple(reference if name == PLAIN else name for name in default), reference, against)
+    return Study(
+        "regularization", arms, tuple(reference if name == PLAIN else name for name in default), reference, against
+    )
 
 
 def study_of(args: argparse.Namespace) -> Study:
