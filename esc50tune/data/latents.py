@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import pickle
 import urllib.error
 import warnings
 from pathlib import Path
@@ -60,10 +59,15 @@ def open_latents(waves: ClipCache, weights: str, bandwidth: float, train: tuple[
     key = f"{waves.folder.name}-encodec-{fingerprint(weights)}-{bandwidth:g}kbps{fitted}"
     folder = cache_root() / "latents" / key
     if not (folder / INDEX).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / INDEX).is_file():
-                encode_all(waves, weights, bandwidth, train, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not (folder / INDEX).is_file():
+                    encode_all(waves, weights, bandwidth, train, folder)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the cache '{folder}': {error.strerror or error}; point ESC50TUNE_CACHE elsewhere"
+            ) from None
     return ClipCache.at(folder)
 
 
@@ -112,7 +116,7 @@ def load_encodec(weights: str) -> Any:
 def load_weights(model: Any, path: Path) -> None:
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError):
+    except Exception:  # whatever a file that is no pickle makes the unpickler raise
         raise UserError(f"'{path}' does not hold the weights of EnCodec's 24 kHz model, as '{FILE}' does") from None
 
 

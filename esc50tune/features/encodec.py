@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel
@@ -28,8 +28,8 @@ class Encodec(Feature):
         encodec_weights: str = knob(
             "pretrained", "EnCodec's weights: pretrained, untrained (a control), or a file", source="seed: pretrained"
         )
-        encodec_bandwidth: Literal[1.5, 3.0, 6.0, 12.0, 24.0] = knob(
-            1.5, "bandwidth of the codes: 2 codebooks at 1.5", unit="kbit/s", source="seed"
+        encodec_bandwidth: float = knob(
+            1.5, "bandwidth of the codes: 1.5, 3, 6, 12 or 24; 2 codebooks at 1.5", unit="kbit/s", source="seed"
         )
         encodec_standardise: bool = knob(
             False, "give each channel mean 0 and deviation 1 over the training folds", source="seed: as they are"
@@ -46,6 +46,9 @@ class Encodec(Feature):
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
+        if config.encodec_bandwidth not in latents.BANDWIDTHS:
+            known = ", ".join(f"{bandwidth:g}" for bandwidth in latents.BANDWIDTHS)
+            raise ValueError(f"encodec_bandwidth ({config.encodec_bandwidth:g}) must be one of {known} kbit/s")
         if config.sample_rate != latents.RATE:
             raise ValueError(f"feature 'encodec' needs sample_rate={latents.RATE}, not {config.sample_rate}")
 

@@ -73,7 +73,7 @@ def test_a_config_survives_json(flat):
         ({"code_lm": 1.0, **CODES, "model": "hifigan"}, ["code_lm (1)", "model", "'causal'", "'hifigan'"]),
         ({"code_lm": -1.0, **CODES}, ["code_lm = -1.0"]),
         ({"code_smoothing": 1.0, **CODES}, ["code_smoothing = 1.0", "less than 1"]),
-        ({"encodec_bandwidth": 2.0, **CODES}, ["encodec_bandwidth = 2.0", "1.5, 3.0, 6.0, 12.0 or 24.0"]),
+        ({"encodec_bandwidth": 2.0, **CODES}, ["encodec_bandwidth (2)", "1.5, 3, 6, 12, 24"]),
         ({**CODES, "sample_rate": 44_100}, ["feature 'encodec'", "sample_rate=24000", "44100"]),
         ({"frequency_mask": 0.2, "feature": "raw"}, ["frequency_mask (0.2)", "feature 'raw'"]),
         ({"sam_rho": -0.05}, ["sam_rho = -0.05"]),
@@ -168,3 +168,11 @@ def test_a_regularizer_starts_inside_its_searched_ranges(method):
 def test_all_knobs_of_regularizers_but_weight_decay_are_off_by_default():
     assert [method.name for method in REGULARIZERS if method.is_on(TrialConfig())] == ["weight-decay"]
     assert TrialConfig().weight_decay == 0.01
+
+
+@pytest.mark.parametrize("name", list(TrialConfig.model_fields))
+def test_every_knobs_default_survives_the_command_line(name):
+    default = getattr(TrialConfig(), name)
+    text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    knob, value = parse_setting(f"{name}={text}")
+    assert getattr(TrialConfig.from_flat({knob: value}), name) == default
