@@ -107,6 +107,6 @@ def points(plan: Plan) -> Iterator[str]:
         sampled = next_point(arm, plan.search, plan.seed, index, [])
         values = sampled or {knob: arm.fixed[knob] for knob in arm.space}
         listed = ", ".join(f"{knob} {value:.3g}" for knob, value in values.items())
-        yield f"{number:>3} {arm.name:<16} {' ' if sampled else 'd'} {listed}"
+        yield f"{number:>3} {arm.name:<18} {' ' if sampled else 'd'} {listed}"
     if known < plan.trials:
         yield f"the {plan.trials - known} others follow from results"

@@ -263,7 +263,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     if plan.dropped:
         say(console, f"not run: {', '.join(plan.dropped)}, which every arm has on here")
     for first, second in twins(plan.arms):
-        say(console, f"{second} is the same as {first} here, and will have the same result")
+        say(console, f"{second} is the same as {first} here")
     if plan.trials < plan.asked:
         say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
     say(

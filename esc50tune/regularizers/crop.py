@@ -53,8 +53,8 @@ class Crop(Regularizer):
 
     def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
         whole, length = self.lengths(batch)
-        start = torch.from_numpy(rng.integers(0, whole - length, len(batch), endpoint=True))
-        return batch.over_time((start[:, None] + torch.arange(length)).to(batch.waves.device))
+        start = torch.from_numpy(rng.integers(0, whole - length, len(batch), endpoint=True)).to(batch.waves.device)
+        return batch.over_time(start[:, None] + torch.arange(length, device=start.device))
 
     def on_eval(self, batch: Batch) -> Batch:
         whole, length = self.lengths(batch)

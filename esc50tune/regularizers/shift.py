@@ -45,7 +45,8 @@ class Shift(Regularizer):
         gain = 10.0 ** (rng.uniform(-1.0, 1.0, size) * config.gain_db / 20.0)
         sign = np.where(rng.uniform(size=size) < config.polarity, -1.0, 1.0)
         # What leaves a clip at the right returns at the left.
-        place = (torch.arange(length) - torch.from_numpy(offset)[:, None]) % length
-        turned = batch.over_time(place.to(batch.waves.device))
+        device = batch.waves.device
+        place = (torch.arange(length, device=device) - torch.from_numpy(offset).to(device)[:, None]) % length
+        turned = batch.over_time(place)
         factor = torch.from_numpy(gain * sign).to(batch.waves)
         return replace(turned, waves=turned.waves * factor[:, None, None])
