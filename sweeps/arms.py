@@ -85,8 +85,9 @@ def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], sett
     wanted = {**method.fixed, **settings}
     preset_knobs = preset.for_arm(study.name, wanted["model"], wanted.get("feature"))
     feature = wanted.get("feature", preset_knobs["feature"])
-    own = own_knobs(method, feature)
-    config = TrialConfig.from_flat({**base, **preset_knobs, **method.fixed, **own, **settings})
+    common = {**base, **preset_knobs, **method.fixed}
+    own = not_on_yet(own_knobs(method, feature), TrialConfig.from_flat({**common, **settings}))
+    config = TrialConfig.from_flat({**common, **own, **settings})
     refuse_contradictions(name, method, own, settings, config)
     own_searched = own if method.searched else {}
     varied = [knob for knob in (*NUISANCE, *own_searched) if knob not in settings and search_range(knob)]
@@ -100,6 +101,15 @@ def own_knobs(method: Method, feature: str) -> dict[str, Any]:
         return method.own
     of_waves = {knob for regularizer in REGULARIZERS for knob in regularizer.wave_knobs}
     return {knob: value for knob, value in method.own.items() if knob not in of_waves} or method.own
+
+
+def not_on_yet(own: dict[str, Any], plain: TrialConfig) -> dict[str, Any]:
+    """Return what a method sets, without what is on anyway: an arm never has less of its method than the plain one.
+
+    What is on in every trial unless it is switched off, as weight decay is, may be set to another strength.
+    """
+    always_on = {knob for knob in own if TrialConfig.model_fields[knob].default}
+    return {knob: value for knob, value in own.items() if knob in always_on or not getattr(plain, knob)}
 
 
 def refuse_contradictions(

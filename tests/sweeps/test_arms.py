@@ -99,6 +99,15 @@ def test_a_setting_is_fixed_in_every_arm_and_no_longer_varied() -> None:
         assert "lr" not in arm.space
 
 
+@pytest.mark.parametrize("base", ["convnext-encodec", "causal-lm"])
+def test_an_arm_never_has_less_of_its_method_than_the_plain_one(base: str) -> None:
+    """The preset of the original study has dropout and label smoothing on, at .25 on EnCodec's features."""
+    plain, dropout, combined = arms = make([base, "dropout", "all"], regularization(base=base), preset="seed")
+    assert plain.fixed["dropout"] == combined.fixed["dropout"] == {"convnext-encodec": 0.25, "causal-lm": 0.05}[base]
+    assert combined.fixed["mixup"] == 0.4
+    assert without_effect(arms, base) == [dropout.name]
+
+
 def test_arms_that_equal_the_plain_one_are_named() -> None:
     arms = make(["baseline", "convnext", "dropout", "mixup"], dropout="0.1")
     assert without_effect(arms, "convnext") == ["dropout"]
