@@ -12,6 +12,7 @@ import math
 import os
 import urllib.error
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ RATE = 24_000  # Hz; the model takes no other
 HOP = 320  # samples a frame: 75 frames a second
 CODEBOOK_SIZE = 1024
 FILE = "encodec_24khz-d7cc33bc.th"  # the published weights; the package downloads and checks them
+SHA256 = "d7cc33bc"  # its first digits, as the file's name has them
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # kbit/s: 2, 4, 8, 16, 32 codebooks
 KMEANS_FRAMES = 20_000  # of the training folds, for the codebooks of the untrained encoder
 UNTRAINED_SEED = 0  # one fixed random encoder, so that it is the same control in every trial
@@ -97,6 +99,7 @@ def load_encodec(weights: str) -> Any:
         from encodec import EncodecModel
 
         if weights == "pretrained":
+            check_published()
             try:
                 return EncodecModel.encodec_model_24khz(pretrained=True)
             except (urllib.error.URLError, OSError, RuntimeError) as error:
@@ -111,6 +114,24 @@ def load_encodec(weights: str) -> Any:
     if weights != "untrained":
         load_weights(model, weights_file(weights))
     return model
+
+
+@cache
+def check_weights(weights: str) -> None:
+    """Raise UserError where a file of weights that lies there is not what it should be."""
+    if weights == "pretrained":
+        check_published()
+    elif weights != "untrained":
+        load_encodec(weights)
+
+
+def check_published() -> None:
+    """Refuse a file that has the published weights' name and is not theirs; torch checks only what it downloads."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    if path.is_file() and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(SHA256):
+        raise UserError(
+            f"'{path}' is not EnCodec's published file: its checksum differs; delete it, or put the right one"
+        )
 
 
 def load_weights(model: Any, path: Path) -> None:

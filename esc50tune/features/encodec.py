@@ -54,7 +54,7 @@ class Encodec(Feature):
 
     @classmethod
     def require(cls, config: TrialConfig) -> None:
-        latents.fingerprint(config.encodec_weights)
+        latents.check_weights(config.encodec_weights)
 
     @classmethod
     def prepare(cls, config: TrialConfig, waves: ClipCache, train: tuple[int, ...]) -> ClipCache:

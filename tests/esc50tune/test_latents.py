@@ -154,7 +154,16 @@ def test_without_a_network_the_message_names_the_file_and_its_place(monkeypatch,
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("content", [b"no weights", b"", None])
+def test_a_file_that_only_has_the_published_name_is_refused(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "hub" / "checkpoints" / FILE
+    place.parent.mkdir(parents=True)
+    torch.save(load_encodec("untrained").state_dict(), place)
+    with pytest.raises(UserError, match="is not EnCodec's published file: its checksum differs"):
+        load_encodec("pretrained")
+
+
+@pytest.mark.parametrize("content", [b"no weights", b"hello world", b"<html>", b"", None])
 def test_a_wrong_weights_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "mine.th"
     path.write_bytes(content) if content is not None else torch.save({"weight": torch.zeros(3)}, path)
