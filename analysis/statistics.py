@@ -1,4 +1,4 @@
-"""What the test phase can tell: whether an arm differs from another, by how much, and what it could not have seen.
+"""What the second phase can tell: whether an arm differs from another, by how much, and what it could not have seen.
 
 Everything here is a function of arrays and returns shares of clips (0 to 1), not percent. An arm's `correct[s, i]` says
 whether its run with seed `s` got clip `i` right; the run is the one that was tested on the clip's fold. Such an array
@@ -41,7 +41,7 @@ class Comparison:
         p: two-sided, as if it were the only arm.
         p_adjusted: Holm's, over all arms of the comparison.
         nadeau_bengio_p: that of Nadeau and Bengio's test; NaN with one fold. It decides nothing.
-        detectable: the smallest true difference that a test phase like this one finds with 80 % power; 1 where it can
+        detectable: the smallest true difference that a second phase like this one finds with 80 % power; 1 where it can
             find none.
         verdict: 'better', 'worse' or 'no difference seen'.
     """
@@ -169,8 +169,9 @@ def error_of_differences(counts: np.ndarray, table: np.ndarray, clips: Clips) ->
     Folds that disagree no more than clips and seeds explain add to what these tell: the two variances are then pooled,
     each by its degrees of freedom. Where folds disagree more, as they do if an arm suits one training set better than
     another, they alone decide. This is the sometimes-pool rule of Bancroft and Han 1983, "A Note on Pooling Variances",
-    JASA 78: an F test decides, at a level so high that it seldom pools what differs. Where it does, false calls were .07
-    instead of .05 in the worst case found, that of two arms, and .05 with six.
+    JASA 78: an F test decides, at a level so high that it seldom pools what differs. In the worst case found, of folds
+    that disagree, but not by enough to be told, the share of false calls was .07 instead of .05 with two arms, and .05
+    with six.
 
     Args:
         counts: [arms, seeds, sources], how many clips each run got right.

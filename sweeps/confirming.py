@@ -171,7 +171,7 @@ def points(text: str) -> float:
 def propose(plan: Confirmation, difference: float, share: Share, console: Console) -> int:
     """Say how many seeds this design needs to see a difference, and what they cost. Nothing is started."""
     clips = sum(clip.fold in plan.folds for clip in plan.dataset.clips)
-    arms = len(plan.frozen) - 1
+    arms = max(1, len(plan.frozen) - 1)
     seeds = seeds_needed(difference, clips, len(plan.folds), arms)
     runs = len(plan.frozen) * len(plan.folds) * seeds
     say(

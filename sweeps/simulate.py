@@ -51,6 +51,7 @@ TABLE_EFFECTS = (0.0, 0.0, 0.01, 0.02, 0.03)  # of the five arms, in one confirm
 SWEEPS = 40
 TRIALS = 8  # for each arm
 SLOTS = 4  # trials that run at a time
+EPOCHS = 50
 VAL_CLIPS = 400
 EPOCH_SD = 0.01  # of a trial's accuracy from one epoch to the next
 
@@ -87,7 +88,7 @@ class Truth:
     slowness: float
 
 
-# Stronger regularization starts slower and ends higher, so that curves cross, between arms and within one.
+# Made up: stronger regularization starts slower and ends higher, so that curves cross, between arms and within one.
 TRUTHS = {
     "convnext": Truth(0.0, 0.0),
     "label-smoothing": Truth(0.0, 0.02),
@@ -144,6 +145,8 @@ def read_clips(path: Path) -> Clips:
         raise UserError(f"--sources '{path}' cannot be read: {error.strerror}") from None
     except ValueError:
         raise UserError(f"--sources '{path}' is no csv with the columns fold and src_file") from None
+    if frame.empty or frame.isna().any(axis=None):
+        raise UserError(f"--sources '{path}' has no clips, or clips without a fold or source")
     folds = pd.factorize(frame["fold"])[0]
     return Clips(folds, pd.factorize(frame["fold"] + " " + frame["src_file"])[0])
 
@@ -237,6 +240,10 @@ def simulate_confirmation(clips: Clips, assumed: Assumptions, draws: int, rng: n
     }
 
 
+def simulated_arms() -> list[Arm]:
+    return make_arms(regularization(), TRUTHS, PRESETS["small"], {}, {"epochs": EPOCHS})
+
+
 def positions(arm: Arm, config: dict[str, Any]) -> tuple[float, float]:
     """Return where a configuration's learning rate and strength lie in their ranges, 0 to 1; an arm without any
     strength is in the middle."""
@@ -259,7 +266,7 @@ def true_curve(arms: list[Arm], trial: Trial) -> np.ndarray:
     truth, (rate, strength) = TRUTHS[arm.name], positions(arm, trial.config)
     end = 0.75 + truth.effect * (1 - 4 * (strength - 0.5) ** 2) - 0.3 * (rate - 0.7) ** 2
     delay = 0.1 + 0.05 * (1 - rate) + 2 * truth.slowness * strength
-    learned = -np.expm1(-np.arange(1, arm.fixed["epochs"] + 1) / arm.fixed["epochs"] / delay)
+    learned = -np.expm1(-np.arange(1, EPOCHS + 1) / EPOCHS / delay)
     return end * learned / learned[-1]
 
 
@@ -275,13 +282,12 @@ class UnwrittenLog(EventLog):
 
 def simulate_sweep(arms: list[Arm], seed: int, trial_sd: float, rng: np.random.Generator) -> dict[int, Trial]:
     """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
-    epochs = arms[0].fixed["epochs"]
-    state = SweepState({arm.name: epochs for arm in arms}, early_stopping=True)
+    state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping=True)
     driver = Driver(arms, TRIALS * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
     running: dict[int, np.ndarray] = {}
     while True:
         while len(running) < SLOTS and (trial := driver.deal()):
-            noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, epochs)
+            noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
             running[trial.number] = true_curve(arms, trial) + noise
         if not running:
             return state.trials
@@ -294,7 +300,7 @@ def simulate_sweep(arms: list[Arm], seed: int, trial_sd: float, rng: np.random.G
 
 def simulate_search(assumed: Assumptions, seed: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
     """Return, for each arm, what the search gave it and what became of its best trial: means over many sweeps."""
-    arms = make_arms(regularization(), TRUTHS, PRESETS["small"], {}, {})
+    arms = simulated_arms()
     trial_sd = math.hypot(assumed.run_sd, math.sqrt(assumed.discordance / 2 / VAL_CLIPS))  # the run's, and its luck
     rows = []
     for number in range(SWEEPS):
@@ -307,7 +313,7 @@ def simulate_search(assumed: Assumptions, seed: int, rng: np.random.Generator) -
                 {
                     "arm": arm.name,
                     "trials": len(own),
-                    "epochs": sum(len(trial.epochs) for trial in own) / len(own) / arm.fixed["epochs"],
+                    "epochs": sum(len(trial.epochs) for trial in own) / len(own) / EPOCHS,
                     "full": full.sum(),
                     "kept": float(full[ends.argmax()]),
                     "lost": ends.max() - ends[full].max(),

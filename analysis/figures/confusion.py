@@ -50,7 +50,7 @@ def confusion(
 
 def height(classes: Sequence[str]) -> float:
     """Return inches enough for all rows, the names below them, and the bar above."""
-    return 1.0 + 0.065 * max(map(len, classes)) + max(0.22 * min(len(classes), 20), 0.135 * len(classes))
+    return 1.0 + 0.065 * max(map(len, classes)) + max(0.22 * min(len(classes), 20), 0.125 * len(classes))
 
 
 def confusion_shares(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

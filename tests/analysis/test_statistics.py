@@ -1,4 +1,4 @@
-"""What the test phase's numbers say, against hand-worked cases, brute force, scipy, and simulated noise."""
+"""What the second phase's numbers say, against hand-worked cases, brute force, scipy, and simulated noise."""
 
 from __future__ import annotations
 
@@ -383,6 +383,13 @@ def test_takes_of_one_source_count_once() -> None:
     assert four == pytest.approx((accuracy, low, high), abs=0.005)
     apart = accuracy_interval(np.repeat(one, 4, axis=1), np.repeat(folds, 4), np.arange(400))
     assert apart[2] - apart[1] == pytest.approx((high - low) / 2, rel=0.1)
+
+
+def test_a_source_counts_by_its_takes() -> None:
+    sources = np.concatenate([np.repeat(np.arange(100), 4), np.arange(100, 200)])
+    accuracy, low, high = accuracy_interval((sources < 100)[None], np.ones(500, int), sources)
+    assert accuracy == 0.8
+    assert 0.7 < low < 0.8 < high < 0.9
 
 
 def test_the_interval_of_a_single_run_is_that_of_its_clips() -> None:
