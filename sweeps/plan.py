@@ -145,6 +145,8 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     settings = dict(parse_setting(text) for text in args.set)
     if args.feature is not None:
         settings["feature"] = args.feature
+    if "encodec_weights" in settings:
+        raise UserError(f"--set encodec_weights={settings['encodec_weights']}: use --encodec-weights")
     if "seed" in settings:
         raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
     share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
