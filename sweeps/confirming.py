@@ -75,12 +75,14 @@ def confirm(args: argparse.Namespace) -> int:
     try:
         with lock.acquire(timeout=0):
             plan.write()
-            print_confirmation(plan, share, console)
-            caches = {(run.frozen.label, run.fold): open_run_clips(plan, run) for run in plan.missing()}
-            if not args.address:
+            left = plan.missing()
+            print_confirmation(plan, len(left), share, console)
+            data = {(run.frozen.label, run.fold): run for run in left}  # all seeds share it
+            caches = {key: open_run_clips(plan, run) for key, run in data.items()}
+            if left and not args.address:
                 start_ray(machines, not args.no_dashboard, console)
             try:
-                return run_left(plan, caches, share, console)
+                return run_left(plan, left, caches, share, console)
             finally:
                 ray.shutdown()
     except Timeout:
@@ -102,8 +104,13 @@ def open_run_clips(plan: Confirmation, run: Run) -> ClipCache:
     return open_clips(plan.dataset, run.config(0), Split(train, run.fold, None))
 
 
-def run_left(plan: Confirmation, caches: dict[tuple[str, int], ClipCache], share: Share, console: Console) -> int:
-    left = plan.missing()
+def run_left(
+    plan: Confirmation,
+    left: list[Run],
+    caches: dict[tuple[str, int], ClipCache],
+    share: Share,
+    console: Console,
+) -> int:
     epochs = {frozen.arm: frozen.epochs for frozen in plan.frozen}
     state = SweepState(epochs, early_stopping=False)
     log = EventLog(plan.folder, state.apply)
@@ -134,13 +141,13 @@ def run_left(plan: Confirmation, caches: dict[tuple[str, int], ClipCache], share
     return report_end(plan.folder.parent, state, before + len(left), interrupted, console)
 
 
-def print_confirmation(plan: Confirmation, share: Share, console: Console) -> None:
+def print_confirmation(plan: Confirmation, left: int, share: Share, console: Console) -> None:
     """Print what was frozen and what will be run."""
     for frozen in plan.frozen:
         say(console, f"frozen    {frozen.label}: trial {frozen.trial}, validation {100 * frozen.val_acc:.1f} %")
     for arm in plan.left_out:
         say(console, f"left out  {arm['arm']}: {arm['why']}", "yellow")
-    left, every = len(plan.missing()), len(list(plan.runs()))
+    every = len(list(plan.runs()))
     folds = ", ".join(map(str, plan.folds))
     say(
         console,

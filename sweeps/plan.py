@@ -156,12 +156,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     split = choose_split(args, dataset, preset)
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights}
     arms = make_arms(study, names, preset, base, settings)
-    parameters = {arm.name: count_parameters(arm.config({}, 0), len(dataset.classes)) for arm in arms}
-    if not args.debug:  # there, a breakpoint in the model should stop at the first real batch
-        for arm in arms:
-            check_clip_length(arm.config({}, 0), len(dataset.classes))
-    for arm in arms:
-        FEATURES[arm.fixed["feature"]].require(arm.config({}, 0))
+    parameters = check_arms(arms, len(dataset.classes), args.debug)
     waves = {arm.name: open_waves(dataset, arm.config({}, 0)) for arm in arms}
     data = open_search_data(waves[arms[0].name], split)
     plan = Plan(
@@ -188,6 +183,22 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     )
     check_disk(plan)
     return plan
+
+
+def check_arms(arms: list[Arm], classes: int, debug: bool) -> dict[str, int]:
+    """Return each arm's number of parameters, after all that can be tried without data.
+
+    Raises:
+        UserError: a model cannot be built or is too large for a clip, or a file that a feature needs is bad.
+    """
+    parameters = {}
+    for arm in arms:
+        config = arm.config({}, 0)
+        parameters[arm.name] = count_parameters(config, classes)
+        if not debug:  # there, a breakpoint in the model should stop at the first real batch
+            check_clip_length(config, classes)
+        FEATURES[config.feature].require(config)
+    return parameters
 
 
 def choose_arms(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from ray import tune
 
 from esc50tune.config import TrialConfig
-from esc50tune.data.cache import ClipCache
+from esc50tune.data.cache import ClipCache, save_array
 from esc50tune.data.clips import ClipSet, TrialData, open_confirmation_data, open_search_data
 from esc50tune.data.split import Split
 from esc50tune.trial import Trainer, train_trial
@@ -46,14 +44,6 @@ def run_confirmation(spec: dict[str, Any]) -> None:
     data = open_confirmation_data(cache, fold)
     for result in train_trial(config, data, device, Path(spec["checkpoint"]), test):
         tune.report(result.flat())
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Write an array in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    temporary.replace(path)
 
 
 def keep_or_drop(checkpoint: Path, kept: str | None) -> None:

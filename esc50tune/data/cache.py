@@ -65,6 +65,13 @@ class ClipCache:
         return np.load(path, mmap_mode="r") if path.is_file() else None
 
 
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array in one step: a reader finds it whole or not at all."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    np.save(temporary, array)
+    temporary.replace(path)
+
+
 def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
     """Return the cache of `dataset` at `rate` Hz and `seconds` a clip; make it first where there is none.
 

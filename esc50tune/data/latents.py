@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import urllib.error
 import warnings
 from functools import cache
@@ -23,7 +22,7 @@ from rich.progress import Progress
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from esc50tune.data.cache import INDEX, ClipCache, cache_root
+from esc50tune.data.cache import INDEX, ClipCache, cache_root, save_array
 from esc50tune.errors import UserError
 from esc50tune.seeds import derive_seed
 
@@ -160,7 +159,7 @@ def encode_all(waves: ClipCache, weights: str, bandwidth: float, train: tuple[in
                     wave = torch.from_numpy(clip.astype(np.float32) / 32_768.0)[None, None].to(device)
                     encoded.append(model.encoder(wave)[0].cpu().numpy())
                     progress.advance(task)
-                save(folder / f"fold-{fold}.npy", np.stack(encoded))
+                save_array(folder / f"fold-{fold}.npy", np.stack(encoded))
             else:
                 progress.advance(task, len(rows))
     latents = {fold: np.load(folder / f"fold-{fold}.npy", mmap_mode="r") for fold in waves.labels}
@@ -169,17 +168,11 @@ def encode_all(waves: ClipCache, weights: str, bandwidth: float, train: tuple[in
         fit_codebooks(model, np.concatenate([latents[fold] for fold in train]), codebooks)
     for fold, encoded in latents.items():
         codes = [quantize(model, torch.from_numpy(np.array(clip)), bandwidth, device) for clip in encoded]
-        save(folder / f"codes-{fold}.npy", np.stack(codes))
+        save_array(folder / f"codes-{fold}.npy", np.stack(codes))
     index = {"classes": waves.classes, "labels": waves.labels, "sources": waves.sources, "facts": waves.facts}
     temporary = folder / f".{INDEX}"
     temporary.write_text(json.dumps(index))
     temporary.replace(folder / INDEX)
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    np.save(temporary, array)
-    temporary.replace(path)
 
 
 def quantize(model: Any, latent: Tensor, bandwidth: float, device: torch.device) -> np.ndarray:

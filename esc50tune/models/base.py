@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """Turns `[B, C, T]` into logits `[B, K]`.
 
     Attributes:
@@ -25,17 +26,17 @@ class Model(nn.Module):
         """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
 
     @classmethod
+    @abstractmethod
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> Model:
         """Build the model of `config` for features of `in_channels` channels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frames(self, x: Tensor) -> Tensor:
         """Return what the model makes of each stretch of `x` [B, C, T]: [B, C', T']."""
-        raise NotImplementedError
 
+    @abstractmethod
     def classify(self, frames: Tensor) -> Tensor:
         """Return logits [B, K] of the clips whose frames these are."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.frames(x))

@@ -119,7 +119,7 @@ def test_a_second_opening_computes_nothing(encoded: ClipCache, waves: ClipCache,
 def test_an_interrupted_run_goes_on_with_the_fold_it_was_at(
     waves: ClipCache, own_cache_folder: Path, monkeypatch
 ) -> None:
-    calls, save = [], latents.save
+    calls, save = [], latents.save_array
 
     def cut(path: Path, array: np.ndarray) -> None:
         calls.append(path.name)
@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_with_the_fold_it_was_at(
             raise KeyboardInterrupt
         save(path, array)
 
-    monkeypatch.setattr(latents, "save", cut)
+    monkeypatch.setattr(latents, "save_array", cut)
     with pytest.raises(KeyboardInterrupt):
         open_latents(waves, "untrained", 1.5, TRAIN)
     done = open_latents(waves, "untrained", 1.5, TRAIN)
