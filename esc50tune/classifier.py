@@ -48,8 +48,6 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
         UserError: a clip is too short for the model, or the shapes do not fit otherwise.
     """
     feature, model = sketch(config, num_classes)
-    crop, clip = config.crop_seconds, config.clip_seconds
-    length = f"crops of {crop:g} s" if crop else f"clips of {clip:g} s"
     try:
         batch = feature.example(config, 1, 1).batch([0], torch.device("cpu"))
         for method in active(config):
@@ -57,9 +55,11 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
         shape = feature(batch.waves).shape
         model.eval()(torch.empty(shape, device="meta"))
     except RuntimeError as error:
+        knob = "crop_seconds" if config.crop_seconds else "clip_seconds"
+        lower = f" or lower {', '.join(MODELS[config.model].shrinking)}" if MODELS[config.model].shrinking else ""
         raise UserError(
-            f"model '{config.model}' on feature '{config.feature}' fails on {length}: "
-            f"too short for its strides and stages? ({str(error).splitlines()[0]})"
+            f"model '{config.model}' on feature '{config.feature}' cannot take {knob} = {getattr(config, knob):g}: "
+            f"raise it{lower} ({str(error).splitlines()[0]})"
         ) from error
 
 

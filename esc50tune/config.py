@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from esc50tune.errors import UserError, nearest
 from esc50tune.features import FEATURES
-from esc50tune.knobs import Search, knob
+from esc50tune.knobs import Search, knob, shown
 from esc50tune.models import MODELS
 from esc50tune.regularizers import REGULARIZERS
 
@@ -16,11 +16,12 @@ from esc50tune.regularizers import REGULARIZERS
 class TrainingKnobs(BaseModel):
     """The knobs that belong to no single method."""
 
-    model: str = knob("convnext", f"architecture: {', '.join(MODELS)}", source="the two of the original study")
+    model: str = knob("convnext", "architecture", source="seed: all three", choices=MODELS)
     feature: str = knob(
         "logmel",
-        f"what the model sees of a clip: {', '.join(FEATURES)}",
-        source="raw: seed; log-mel: most of the literature",
+        "what the model sees of a clip",
+        source="raw and encodec: seed; log-mel: most of the literature",
+        choices=FEATURES,
     )
     sample_rate: int = knob(
         44_100, "rate that clips are resampled to", unit="Hz", source="ESC-50's own", ge=1_000, le=192_000
@@ -58,16 +59,12 @@ class TrainingKnobs(BaseModel):
         "auto", "autocast type; auto is bf16 on CUDA, else fp32", source="seed fp32"
     )
     seed: int = knob(
-        0, "seed of weights, order of data, and every random draw; sweeps derive it from --seed", ge=0, lt=2**63
+        0,
+        "seed of weights, order of data, and every random draw",
+        source="follows from --seed",
+        ge=0,
+        lt=2**63,
     )
-
-    @field_validator("model", "feature")
-    @classmethod
-    def known_name(cls, value: str, info: Any) -> str:
-        known = MODELS if info.field_name == "model" else FEATURES
-        if value not in known:
-            raise ValueError(f"no {info.field_name} is called '{value}'{nearest(value, known)}")
-        return value
 
 
 METHODS = [*MODELS.values(), *FEATURES.values(), *REGULARIZERS]
@@ -77,6 +74,14 @@ class TrialConfig(TrainingKnobs, *(method.Knobs for method in METHODS)):
     """A trial's full configuration: flat, checked, immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def one_of_its_choices(cls, value: Any, info: ValidationInfo) -> Any:
+        choices = cls.model_fields[info.field_name].json_schema_extra["choices"]
+        if choices and value not in choices:
+            raise ValueError(f"it must be one of {', '.join(map(shown, choices))}")
+        return value
 
     @model_validator(mode="after")
     def fits_together(self) -> TrialConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -15,16 +16,33 @@ class Search(NamedTuple):
     log: bool = False
 
 
-def knob(default: Any, meaning: str, *, unit: str = "", source: str = "", search: Search | None = None, **bounds: Any):
+def knob(
+    default: Any,
+    meaning: str,
+    *,
+    source: str,
+    unit: str = "",
+    search: Search | None = None,
+    choices: Collection[Any] = (),
+    **bounds: Any,
+) -> Any:
     """Declare one knob.
 
     Args:
         default: value when nothing else is said.
         meaning: what it does, in a few words.
+        source: the paper or code that the default and the searched range come from.
         unit: unit of the value, empty for pure numbers.
-        source: the paper or code the default and range come from.
         search: the range a sweep samples it from; None when it is never sampled.
+        choices: the values it may have, where they are few.
         bounds: pydantic bounds (`ge`, `gt`, `le`, `lt`) outside which a value is refused.
     """
-    extra = {"unit": unit, "source": source, "search": search}
+    extra = {"unit": unit, "source": source, "search": search, "choices": list(choices)}
     return Field(default, description=meaning, json_schema_extra=extra, **bounds)
+
+
+def shown(value: Any) -> str:
+    """Return a knob's value as it is typed after `--set KEY=`."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -105,6 +105,7 @@ class Trainer:
     def __init__(self, config: TrialConfig, data: TrialData, device: torch.device) -> None:
         self.config, self.data, self.device = config, data, device
         self.epoch = 0
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: by default convolutions round to 10 bits on new cards
         self.methods = active(config)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         self.classifier = Classifier(config, data.num_classes).to(device)

@@ -48,7 +48,6 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         study.add_argument("--feature", help="raw, logmel or encodec, for every arm alike (default: the preset's)")
     study.add_argument(
         "--encodec-weights",
-        default="pretrained",
         help="pretrained (default), untrained, or a file of EnCodec's weights",
     )
     study.add_argument("--preset", help="small (default without a GPU), full (default with one), seed")

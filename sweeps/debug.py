@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from analysis.load import Results, load_results
+from esc50tune.classifier import check_clip_length
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData, open_search_data
 from esc50tune.data.dataset import read_dataset
@@ -31,7 +32,11 @@ def debug(args: argparse.Namespace) -> None:
     else:
         config, data, threads = default_of_arm(args)
     torch.set_num_threads(threads)
-    print_epochs(train_trial(config, data), config.epochs)
+    try:
+        print_epochs(train_trial(config, data), config.epochs)
+    except RuntimeError:
+        check_clip_length(config, data.num_classes)  # if that is the cause, it says so; a sweep checks it beforehand
+        raise
 
 
 def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, int]:

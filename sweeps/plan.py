@@ -154,8 +154,10 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     trials = equal_deal(args.num_samples, len(names))
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
-    base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights}
+    base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
+    if args.encodec_weights and all(arm.fixed["feature"] != "encodec" for arm in arms):
+        raise UserError(f"no arm is on EnCodec's features: leave out --encodec-weights {args.encodec_weights}")
     parameters = check_arms(arms, len(dataset.classes), args.debug)
     waves = {arm.name: open_waves(dataset, arm.config({}, 0)) for arm in arms}
     data = open_search_data(waves[arms[0].name], split)
@@ -195,7 +197,7 @@ def check_arms(arms: list[Arm], classes: int, debug: bool) -> dict[str, int]:
     for arm in arms:
         config = arm.config({}, 0)
         parameters[arm.name] = count_parameters(config, classes)
-        if not debug:  # there, a breakpoint in the model should stop at the first real batch
+        if not debug:  # there, a breakpoint in the model should stop at the first real batch: see debug()
             check_clip_length(config, classes)
         FEATURES[config.feature].require(config)
     return parameters

@@ -1,14 +1,14 @@
-"""The features. A new one is a file in this folder and a line in `FEATURES`."""
+"""The features. A new one is a file in this folder and a line in `PLACES`."""
 
 from __future__ import annotations
 
-from esc50tune.features.base import Feature
-from esc50tune.features.encodec import Encodec
-from esc50tune.features.logmel import LogMel
-from esc50tune.features.raw import Raw
+from pkgutil import resolve_name
 
-FEATURES: dict[str, type[Feature]] = {
-    "raw": Raw,
-    "logmel": LogMel,
-    "encodec": Encodec,
+from esc50tune.features.base import Feature
+
+PLACES = {
+    "raw": "raw:Raw",
+    "logmel": "logmel:LogMel",
+    "encodec": "encodec:Encodec",
 }
+FEATURES: dict[str, type[Feature]] = {name: resolve_name(f"{__name__}.{place}") for name, place in PLACES.items()}

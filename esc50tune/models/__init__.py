@@ -1,14 +1,14 @@
-"""The models. A new one is a file in this folder and a line in `MODELS`."""
+"""The models. A new one is a file in this folder and a line in `PLACES`."""
 
 from __future__ import annotations
 
-from esc50tune.models.base import Model
-from esc50tune.models.causal import CausalConvNeXt
-from esc50tune.models.convnext import ConvNeXt
-from esc50tune.models.hifigan import HiFiGANClassifier
+from pkgutil import resolve_name
 
-MODELS: dict[str, type[Model]] = {
-    "hifigan": HiFiGANClassifier,
-    "convnext": ConvNeXt,
-    "causal": CausalConvNeXt,
+from esc50tune.models.base import Model
+
+PLACES = {
+    "hifigan": "hifigan:HiFiGANClassifier",
+    "convnext": "convnext:ConvNeXt",
+    "causal": "causal:CausalConvNeXt",
 }
+MODELS: dict[str, type[Model]] = {name: resolve_name(f"{__name__}.{place}") for name, place in PLACES.items()}

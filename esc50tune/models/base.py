@@ -17,9 +17,11 @@ class Model(nn.Module, ABC):
 
     Attributes:
         Knobs: its knobs.
+        shrinking: those of its knobs that make fewer frames of a clip; too high, none is left.
     """
 
     Knobs: ClassVar[type[BaseModel]]
+    shrinking: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:

@@ -7,10 +7,10 @@ they normalise, where, how a branch starts, and how weights are initialised; bot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from esc50tune.knobs import knob
@@ -79,6 +79,8 @@ class ConvNeXt(Model):
         branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
     """
 
+    shrinking = ("convnext_stem_kernel", "convnext_stem_stride", "convnext_downsample")
+
     class Knobs(BaseModel):
         convnext_form: Literal["seed", "published"] = knob(
             "published", "the original study's ConvNeXt or the published one", source="arXiv 2201.03545"
@@ -86,7 +88,7 @@ class ConvNeXt(Model):
         convnext_width: int = knob(
             96, "channels after the stem; they double at each stage", source="96 in ConvNeXt-T, 64 seed", ge=4, le=1024
         )
-        convnext_depths: tuple[int, ...] = knob(
+        convnext_depths: tuple[Annotated[int, Field(ge=1, le=64)], ...] = knob(
             (3, 3, 9, 3), "blocks of each stage", source="ConvNeXt-T; 3,3,3,3 seed", min_length=1, max_length=6
         )
         convnext_kernel: int = knob(
@@ -150,8 +152,6 @@ class ConvNeXt(Model):
         kernel, stride = config.convnext_stem_kernel, config.convnext_stem_stride
         if config.convnext_kernel % 2 == 0:
             raise ValueError(f"convnext_kernel must be odd, not {config.convnext_kernel}")
-        if any(depth < 1 for depth in config.convnext_depths):
-            raise ValueError(f"convnext_depths must all be at least 1, not {config.convnext_depths}")
         if kernel < stride:
             raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
 

@@ -1,46 +1,34 @@
-"""The regularizers. A new one is a file in this folder and a line in `REGULARIZERS`."""
+"""The regularizers. A new one is a file in this folder and a line in `PLACES`."""
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from esc50tune.regularizers.base import Regularizer
-from esc50tune.regularizers.between_class import BetweenClass
-from esc50tune.regularizers.channel_dropout import ChannelDropout
-from esc50tune.regularizers.code_lm import CodeLM
-from esc50tune.regularizers.crop import Crop
-from esc50tune.regularizers.drop_path import DropPath
-from esc50tune.regularizers.dropout import Dropout
-from esc50tune.regularizers.ema import EMA
-from esc50tune.regularizers.label_smoothing import LabelSmoothing
-from esc50tune.regularizers.masking import FrequencyMask, TimeMask
-from esc50tune.regularizers.mixup import Mixup
-from esc50tune.regularizers.sam import SAM
-from esc50tune.regularizers.scale import Scale
-from esc50tune.regularizers.shift import Shift
-from esc50tune.regularizers.weight_decay import WeightDecay
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
 
 # The order is that in which they change a batch: single clips first, then mixtures, then targets.
-REGULARIZERS: list[type[Regularizer]] = [
-    Scale,
-    Shift,
-    Crop,
-    BetweenClass,
-    Mixup,
-    TimeMask,
-    FrequencyMask,
-    LabelSmoothing,
-    Dropout,
-    ChannelDropout,
-    DropPath,
-    CodeLM,
-    WeightDecay,
-    SAM,
-    EMA,
-]
+PLACES = (
+    "scale:Scale",
+    "shift:Shift",
+    "crop:Crop",
+    "between_class:BetweenClass",
+    "mixup:Mixup",
+    "masking:TimeMask",
+    "masking:FrequencyMask",
+    "label_smoothing:LabelSmoothing",
+    "dropout:Dropout",
+    "channel_dropout:ChannelDropout",
+    "drop_path:DropPath",
+    "code_lm:CodeLM",
+    "weight_decay:WeightDecay",
+    "sam:SAM",
+    "ema:EMA",
+)
+REGULARIZERS: list[type[Regularizer]] = [resolve_name(f"{__name__}.{place}") for place in PLACES]
 
 
 def active(config: TrialConfig) -> list[Regularizer]:

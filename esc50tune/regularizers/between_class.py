@@ -22,7 +22,8 @@ class BetweenClass(Regularizer):
     """Trains on (p x_1 + (1 - p) x_2) / sqrt(p^2 + (1 - p)^2) with the targets mixed r to 1 - r, r ~ U(0, 1).
 
     p = 1 / (1 + 10^((G_1 - G_2) / 20) (1 - r) / r), with G the loudest A-weighted level of each clip, makes the mixture
-    sound as if it were r parts of the first; the division keeps its energy. The paper mixes every clip.
+    sound as if it were r parts of the first; the division keeps its energy. The paper mixes every clip, pads clips by half a
+    crop at either end, and changes the level of the mixture (`gain_db` is that of each clip, before).
     """
 
     name = "between-class"
@@ -33,7 +34,7 @@ class BetweenClass(Regularizer):
         between_class: float = knob(
             0.0,
             "probability that a clip is mixed with one of another class",
-            source="1 in the paper; EAT-S mixes from epoch 12 on",
+            source="1 in the paper; searched below it: is less enough? (EAT-S mixes from epoch 12 on)",
             search=Search(0.3, 1.0),
             ge=0.0,
             le=1.0,

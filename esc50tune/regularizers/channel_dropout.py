@@ -19,7 +19,7 @@ class ChannelDropout(Regularizer):
         channel_dropout: float = knob(
             0.0,
             "probability that a channel of a ConvNeXt branch is zeroed for the whole clip",
-            source="default when on: the original study's .1 on raw audio (it is coupled to dropout there)",
+            source="range: as dropout's; default when on: the original study's .1 on raw audio, coupled to dropout",
             search=Search(0.05, 0.5),
             ge=0.0,
             lt=1.0,

@@ -32,7 +32,7 @@ class CodeLM(Regularizer):
         code_lm: float = knob(
             0.0,
             "weight of the loss of predicting the next frame's codes; causal ConvNeXt on EnCodec features only",
-            source="seed 1",
+            source="seed 1; searched range: 30 times less to 3 times more, our choice",
             search=Search(0.03, 3.0, log=True),
             ge=0.0,
             le=100.0,

@@ -34,7 +34,7 @@ class DropPath(Regularizer):
         drop_path: float = knob(
             0.0,
             "probability that the last ConvNeXt block is skipped for a clip; linear in depth from 0",
-            source="ConvNeXt's training recipe: .1 for the smallest model, .4 and .5 for larger ones",
+            source="range: ConvNeXt's training recipe: .1 for the smallest model, .4 and .5 for larger ones",
             search=Search(0.05, 0.5),
             ge=0.0,
             lt=1.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
 
 
 class SAMOptimizer:
@@ -86,7 +89,7 @@ class SAM(Regularizer):
         sam_rho: float = knob(
             0.0,
             "radius of SAM's neighbourhood; 0 takes plain steps",
-            source="SAM and the original study .05; ASAM about ten times as much",
+            source="SAM and the original study .05, SAM's paper tries .01 to .5; ASAM about ten times as much",
             search=Search(0.01, 0.5, log=True),
             ge=0.0,
             le=100.0,
@@ -99,7 +102,7 @@ class SAM(Regularizer):
         )
 
     @classmethod
-    def is_on(cls, config: Any) -> bool:
+    def is_on(cls, config: TrialConfig) -> bool:
         return config.sam_rho > 0.0
 
     def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> SAMOptimizer:

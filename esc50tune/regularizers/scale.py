@@ -29,7 +29,7 @@ class Scale(Regularizer):
         scale: float = knob(
             0.0,
             "largest factor by which a clip is stretched or squeezed; 0 leaves it alone",
-            source="between-class learning and ACDNet: 1.25",
+            source="between-class learning and ACDNet: 1.25; searched range about it: our choice",
             search=Search(1.05, 1.5),
             ge=0.0,
             le=4.0,

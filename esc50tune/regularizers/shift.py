@@ -24,7 +24,7 @@ class Shift(Regularizer):
         shift: float = knob(
             0.0,
             "range of cyclic shifts, as a share of the clip; drawn evenly, up to half of it in either direction",
-            source="EAT-S (cyclic shift); a share of 1 makes the onset uninformative",
+            source="EAT-S (cyclic shift); searched up to 1, which makes the onset uninformative",
             search=Search(0.1, 1.0),
             ge=0.0,
             le=1.0,

@@ -1,4 +1,4 @@
-"""A new regularizer is one file and its line in the list: knobs, checks, hooks and the README's table follow."""
+"""A new regularizer is one file and one line: knobs, checks, hooks and the README's table follow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Dummy(Regularizer):
     on = {"dummy": 0.5}
 
     class Knobs(BaseModel):
-        dummy: float = knob(0.0, "share of the level taken away", search=Search(0.1, 0.9), ge=0.0, lt=1.0)
+        dummy: float = knob(0.0, "share taken away", source="none", search=Search(0.1, 0.9), ge=0.0, lt=1.0)
 
     def on_batch(self, batch, rng):
         return replace(batch, waves=batch.waves * (1.0 - self.config.dummy))
@@ -67,15 +67,12 @@ print(json.dumps({"off": epoch(), "on": epoch(dummy=0.5), "refusal": refusal, "r
 """
 
 
-def test_a_new_regularizer_is_one_file_and_its_line_in_the_list(tmp_path):
+def test_a_new_regularizer_is_one_file_and_one_line(tmp_path):
     folder = Path(shutil.copytree(PACKAGE, tmp_path / "esc50tune", ignore=shutil.ignore_patterns("__pycache__")))
     (folder / "regularizers" / "dummy.py").write_text(METHOD)
     index = folder / "regularizers" / "__init__.py"
     lines = index.read_text().splitlines()
-    lines.insert(
-        lines.index("from esc50tune.regularizers.ema import EMA"), "from esc50tune.regularizers.dummy import Dummy"
-    )
-    lines.insert(lines.index("    Scale,"), "    Dummy,")
+    lines.insert(lines.index('    "scale:Scale",'), '    "dummy:Dummy",')
     index.write_text("\n".join(lines))
     run = subprocess.run(
         [sys.executable, "-c", TRIAL],
@@ -93,4 +90,4 @@ def test_a_new_regularizer_is_one_file_and_its_line_in_the_list(tmp_path):
     assert abs(on["half"] - on["whole"]) > 1e-3
     assert "dummy = 2.0" in told["refusal"]
     assert "less than 1" in told["refusal"]
-    assert told["rows"] == ["| `dummy` | 0 | ≥ 0, < 1 |  | 0.1 to 0.9 | share of the level taken away |  |"]
+    assert told["rows"] == ["| `dummy` | 0 | ≥ 0, < 1 |  | 0.1 to 0.9 | share taken away | none |"]

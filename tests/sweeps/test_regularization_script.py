@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,12 @@ SCRIPT = [sys.executable, str(ROOT / "sweeps" / "regularization.py")]
 TIMES = ("seconds",)
 
 
-def command(data: Path, results: Path, *more: str) -> list[str]:
-    settings = [part for knob, value in SETTINGS.items() for part in ("--set", f"{knob}={value}")]
-    return [*SCRIPT, "--data", str(data), "--results", str(results), *settings, *more]
+def command(
+    data: Path, results: Path, *more: str, script: str = "regularization", settings: dict[str, Any] = SETTINGS
+) -> list[str]:
+    fixed = [part for knob, value in settings.items() for part in ("--set", f"{knob}={value}")]
+    line = [sys.executable, str(ROOT / "sweeps" / f"{script}.py")]
+    return [*line, "--data", str(data), "--results", str(results), *fixed, *more]
 
 
 def run(*line: str, **more) -> subprocess.CompletedProcess:
@@ -159,6 +163,13 @@ builtins.__import__ = importing
     done = run(*command(tones_folder, tmp_path, *more), env=patched(tmp_path, code), input="p tuple(x.shape)\nq\n")
     assert "(Pdb)" in done.stdout
     assert "(8, 16," in done.stdout  # 8 clips, 16 mel bands
+
+
+@pytest.mark.slow
+def test_debug_says_in_a_sentence_that_clips_are_too_short_for_a_model(tones_folder: Path, tmp_path: Path) -> None:
+    done = run(*command(tones_folder, tmp_path, "--debug", "--arm", "convnext", "--set", "convnext_stem_kernel=4000"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "clip_seconds = 0.25: raise it or lower convnext_stem_kernel" in done.stderr
 
 
 @pytest.mark.slow
