@@ -15,7 +15,7 @@ from analysis.load import Results
 from analysis.outcome import Outcome
 from analysis.search_tables import summarise
 from analysis.statistics import Comparison
-from analysis.table import arm_name, between, signed
+from analysis.table import arm_name, between, percent, points, signed
 
 SEEN = ("better", "worse")
 
@@ -64,7 +64,7 @@ def starred(manifest: dict[str, Any]) -> Callable[[str], str]:
 
 
 def accuracy_words(outcome: Outcome, arm: str) -> str:
-    accuracy, low, high = (100.0 * share for share in outcome.accuracy[arm])
+    accuracy, low, high = map(percent, outcome.accuracy[arm])
     return f"{accuracy:.1f} % right (95 % interval {low:.1f} to {high:.1f})"
 
 
@@ -72,23 +72,23 @@ def compared_sentence(arm: str, found: Comparison, against: str) -> Sentence:
     """Say what was found of an arm; the words follow from the verdict and the numbers alone."""
     if found.verdict not in SEEN:
         return Sentence(arm, f"{found.verdict}; {could_have_seen(found)}.", found.verdict)
-    points = 100.0 * found.difference
-    how = f"{signed(points)} points over" if points > 0 else f"{signed(-points).removeprefix('+')} points below"
-    interval = between(100.0 * found.low, 100.0 * found.high, signed)
+    by = points(found.difference)
+    how = f"{signed(by)} points over" if by > 0 else f"{signed(-by).removeprefix('+')} points below"
+    interval = between(points(found.low), points(found.high), signed)
     return Sentence(arm, f"{how} {against} (95 % interval {interval}): {found.verdict}.", found.verdict)
 
 
 def could_have_seen(found: Comparison) -> str:
     if found.detectable >= 1:
         return "this design could not have seen any"
-    return f"this design could have seen {100.0 * found.detectable:.1f} points or more"
+    return f"this design could have seen {points(found.detectable):.1f} points or more"
 
 
 def verdict_words(found: Comparison) -> str:
     """Return the verdict as it stands in a table."""
     if found.verdict in SEEN:
         return found.verdict
-    least = f"have seen ≥ {100.0 * found.detectable:.1f} points"
+    least = f"have seen ≥ {points(found.detectable):.1f} points"
     return f"{found.verdict} (could {least if found.detectable < 1 else 'not have seen any'})"
 
 
@@ -100,7 +100,8 @@ def headline(outcome: Outcome | None) -> str:
         return "No two confirmed arms are compared with each other."
     counts = Counter(found.verdict for found in outcome.comparisons.values())
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts, key=lambda word: (word not in SEEN, word))]
-    return f"Of {sum(counts.values())} comparisons: {', '.join(parts)}."
+    comparisons = f"{len(outcome.comparisons)} comparison{'s' * (len(outcome.comparisons) > 1)}"
+    return f"Of {comparisons}: {', '.join(parts)}."
 
 
 def nominations(results: Results, names: Callable[[str], str]) -> list[Sentence]:

@@ -25,9 +25,9 @@ def confirmed_caption(results: Results) -> str:
     return " ".join(sentence for part in parts for sentence in part)
 
 
-def errors_caption(results: Results) -> str:
-    """Say what the figures by class of confirmed runs are."""
-    return " ".join([*warnings(results), *discrepancies(results), *tested(results)])
+def errors_caption(results: Results, what: str) -> str:
+    """Say what the figures by class of confirmed runs are; `what` names them."""
+    return " ".join([*warnings(results), *discrepancies(results), *tested(results, what)])
 
 
 def clean_caption(results: Results) -> str:
@@ -102,25 +102,25 @@ def facts(results: Results) -> Iterator[str]:
     manifest, split = results.manifest, results.manifest["split"]
     clips, train = split["val_clips"], listed(split["train"])
     yield (
-        f"Accuracy in % on the validation fold {split['val']} ({clips} clips), trained on folds {train} "
-        f"({split['train_clips']} clips); a trial's score is that of its full schedule's last epoch. Training accuracy "
-        "is that of clips as they were trained on, shifted and mixed."
+        f"Accuracy in % on the validation fold {split['val']} ({clips:,} clips), trained on folds {train} "
+        f"({split['train_clips']:,} clips); a trial's score is that of its full schedule's last epoch. Training "
+        "accuracy is that of clips as they were trained on, shifted and mixed."
     )
     if manifest["trials"] > len(manifest["arms"]):
         yield "Search results: the best of several trials is chosen on the clips that score it, so it is optimistic."
     error = 100.0 * np.sqrt(0.25 / clips)
     yield (
-        f"On {clips} clips one score has a standard error of up to {error:.1f} points: a difference of a few points "
+        f"On {clips:,} clips one score has a standard error of up to {error:.1f} points: a difference of a few points "
         "may be noise."
     )
 
 
-def tested(results: Results) -> Iterator[str]:
+def tested(results: Results, what: str = "Accuracy in %") -> Iterator[str]:
     """Say what the confirmed runs were tested on, and how far the search had seen it."""
     confirmed = results.confirmed
     block = confirmed.block
     yield (
-        f"Accuracy in % on the {len(confirmed.tested)} clips of {folds_words(block.folds)}, each tested by models "
+        f"{what} on the {len(confirmed.tested):,} clips of {folds_words(block.folds)}, each tested by models "
         f"trained from scratch on all other folds, with {seeds_words(block.seeds)}; every configuration was frozen "
         "before its first test clip was read, and the last epoch counts."
     )

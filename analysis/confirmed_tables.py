@@ -173,8 +173,7 @@ def short_verdict(row: Mapping[str, Any]) -> str:
 def cost_columns() -> list[Column]:
     return [
         Column(number("epochs", digits=0), "epochs a run"),
-        Column(number("seconds"), "seconds a run"),
-        Column(number("seconds", digits=0), None, "secs"),
+        Column(number("seconds", digits=0), "seconds a run", "secs"),
         Column(lambda row: millions(row["parameters"]), "parameters"),
         Column(number("trials"), "trials spent"),
         Column(lambda row: f"{row['seeds']} × {row['folds']}", "seeds × folds"),

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.accuracy import expected_best
 from analysis.caption import warnings
 from analysis.confirmed import arm_of
 from analysis.layout import mark, traits
 from analysis.load import Results
 from analysis.search_tables import source, summarise
-from analysis.statistics import expected_best
 from analysis.table import Column, Table, arm_name, number, text
 
 SIZES = (1, 2, 3, 5, 8, 10, 20, 40)  # of searches, whose expected best is told
@@ -88,13 +88,13 @@ def budget_table(results: Results) -> Table:
     frame = summarise(results)[["trials", "epochs", "seconds", "encoder"]]
     columns = [
         Column(arm_name, "arm", words=True),
-        *(Column(number(name), f"{name}{unit}") for name, unit in (("trials", ""), ("epochs", ""), ("seconds", ", s"))),
+        *(Column(number(name, digits=0), name) for name in ("trials", "epochs", "seconds")),
     ]
     if results.confirmed is not None:
         costs = results.confirmed.costs()[["runs", "epochs", "seconds"]].groupby(arm_of).sum()
         confirmed = costs.reindex(frame.index, fill_value=0).round({"seconds": 1}).add_prefix("confirmed ")
         frame = frame.join(confirmed)
-        columns += [Column(number(name), name) for name in confirmed]
+        columns += [Column(number(name, digits=0), name) for name in confirmed]
     caption = (
         "What each arm was given. Trials are dealt equally; early stopping makes epochs differ, and a step of one "
         "model or method takes longer than one of another."

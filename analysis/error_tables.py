@@ -15,25 +15,25 @@ PAIRS = 10  # the most confused ones that are told
 
 
 def error_tables(results: Results, confirmed: Confirmed) -> list[Table]:
-    arms, caption = list(confirmed.block.arms), errors_caption(results)
+    arms = list(confirmed.block.arms)
     note = mark(results.stand_in, [traits(arm["fixed"])["encoder"] for arm in results.manifest["arms"]])
     by_class = [Column(text("class"), "class", words=True), Column(number("clips"), "clips")]
     by_pair = [Column(text("class"), "class", words=True), Column(text("taken for"), "taken for", words=True)]
-    shares = [Column(number(arm), arm) for arm in arms]
+    shares = [Column(number(arm, digits=0), arm) for arm in arms]  # of a class's few clips tenths say nothing
     pairs = confused_pairs(confirmed)
-    how = "Share in % of a class's predictions that name the other; the pairs are the most frequent over all arms."
     tables = [
         Table(
             "per-class",
             "Accuracy in % by class, the hardest first" + note,
-            caption,
+            errors_caption(results, "Accuracy in %"),
             per_class(confirmed),
             [*by_class, *shares],
         )
     ]
     if len(pairs):
-        title = "The most confused pairs of classes" + note
-        tables.append(Table("confused-pairs", title, f"{how} {caption}", pairs, [*by_pair, *shares]))
+        title = "The most confused pairs of classes over all arms" + note
+        caption = errors_caption(results, "Share in % of a class's predictions that name the other,")
+        tables.append(Table("confused-pairs", title, caption, pairs, [*by_pair, *shares]))
     return tables
 
 

@@ -43,7 +43,7 @@ def search_words(results: Results) -> str:
     manifest, split, trials = results.manifest, results.manifest["split"], results.trials
     test = f"fold {split['test']} never opened" if split["test"] is not None else "NO TEST FOLD"
     how = f", points by {manifest['search']}" if "search" in manifest else ""
-    scheduler = manifest.get("scheduler", {}).get("name", "none")
+    scheduler = manifest["scheduler"]["name"]
     stopping = "no early stopping" if scheduler == "none" else f"early stopping by {scheduler}"
     folds = f"trained on {folds_words(split['train'])}, selected on {split['val']}, {test}"
     cost = f"{trials['epochs'].sum():,} epochs, {duration(trials['seconds'].sum())}"

@@ -35,7 +35,7 @@ def at_edges(results: Results) -> Iterator[str]:
             if edge:
                 yield (
                     f"{name}: the best {knob}, {values[knob]:.3g}, is at the {edge} edge of its range "
-                    f"{space['low']:g} to {space['high']:g}; a wider range may hold a better one."
+                    f"{space['low']:g} to {space['high']:g}; nothing beyond it was tried."
                 )
 
 

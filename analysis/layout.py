@@ -9,6 +9,8 @@ from typing import Any
 from analysis.confirmed import arm_of
 from analysis.features import encoder, feature_words
 
+MODELS = {"convnext": "ConvNeXt", "causal": "causal ConvNeXt"}
+
 
 @dataclass(frozen=True)
 class Part:
@@ -41,7 +43,8 @@ def make_parts(manifest: dict[str, Any], labels: Sequence[str]) -> list[Part]:
         title = "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + ", by feature" * several
         parts.append(Part("baseline-vs-convnext", title, versus, by_feature=several))
     if ablation:
-        parts.append(Part("regularization-ablation", ablation_title(manifest), ablation))
+        title = f"Regularization ablation: each arm against {reference_words(manifest)}"
+        parts.append(Part("regularization-ablation", title, ablation))
     dealt = {arm for part in parts for arm in part.members}
     alone = tuple(label for label in labels if label not in dealt)
     if alone:
@@ -56,25 +59,20 @@ def compared(manifest: dict[str, Any], labels: Sequence[str]) -> dict[str, list[
     return {base: others for base, others in groups.items() if others}
 
 
-def ablation_title(manifest: dict[str, Any]) -> str:
-    return f"Regularization ablation: each arm against {plain_words(manifest)}"
-
-
-def plain_words(manifest: dict[str, Any]) -> str:
-    """Name the arm that the ablation compares with."""
+def reference_words(manifest: dict[str, Any]) -> str:
+    """Name the arm that the ablation compares with, and what it has on, if anything."""
     reference = manifest["reference"]
-    models = {arm["name"]: arm["fixed"]["model"] for arm in manifest["arms"]}
-    if reference == "convnext":
-        return "the plain ConvNeXt"
-    if models[reference] == "convnext":
-        return f"{reference}, the plain ConvNeXt"
-    return f"{reference}, without regularizers"
+    ((knobs, on),) = ((arm["fixed"], arm["on"]) for arm in manifest["arms"] if arm["name"] == reference)
+    if on:
+        return f"{reference} with {', '.join(on[:-1])}{' and ' * (len(on) > 1)}{on[-1]} on"
+    plain = f"the plain {MODELS.get(knobs['model'], knobs['model'])}"
+    return plain if reference == "convnext" else f"{reference}, {plain}"
 
 
 def against_words(manifest: dict[str, Any], base: str) -> str:
     """Name an arm that others are compared with, in the middle of a sentence."""
     if base == manifest["reference"]:
-        return plain_words(manifest)
+        return reference_words(manifest)
     return "the baseline" if base == "baseline" else base
 
 

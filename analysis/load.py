@@ -14,9 +14,9 @@ from analysis.errors import ResultsError
 from analysis.files import is_cut, read_events, read_manifest, require
 from analysis.load_confirmed import load_confirmed
 
-# what the tables cannot do without, of the manifest and of each of its arms
-KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials")
-ARM_KEYS = ("name", "against", "fixed", "space", "parameters")
+# what tables and figures cannot do without, of the manifest and of each of its arms
+KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials", "scheduler")
+ARM_KEYS = ("name", "against", "fixed", "on", "space", "parameters", "epochs")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.accuracy import accuracy_interval
 from analysis.confirmed import Confirmed
 from analysis.layout import Part, make_parts
 from analysis.load import Results
-from analysis.statistics import Comparison, accuracy_interval, compare
+from analysis.statistics import Comparison, compare
 
 Interval = tuple[float, float, float]  # accuracy, and the ends of its interval
 

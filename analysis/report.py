@@ -25,7 +25,6 @@ from analysis.study import Study, write_table_files
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGES = ("index.html", "report.md")
-OF_SEARCH = ("learning-curves", "slices", "rank-agreement", "best-of-n")  # figures; others are of confirmed runs
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Section:
     facts: list[tuple[str, str]]
     study: Study
     figures: list[Figure]
-    search_figures: list[Figure]
 
 
 def write_report(studies: list[Study], folder: Path) -> Path:
@@ -93,7 +91,7 @@ def fill(studies: list[Study], folder: Path) -> None:
     for name, study in zip(names, studies, strict=True):
         below = re.sub(r"[^\w-]+", "-", name) if len(studies) > 1 else ""
         write_table_files(study.tables, folder / "tables" / below)
-        figures = make_figures(study.results, study.results.confirmed, folder / "figures" / below)
+        figures = make_figures(study.results, study.outcome, folder / "figures" / below)
         sections.append(make_section(name, study, figures))
     joined = joined_table(dict(zip(names, studies, strict=True))) if len(studies) > 1 else None
     if joined:
@@ -123,8 +121,7 @@ def make_section(name: str, study: Study, figures: list[Figure]) -> Section:
         selected_on=list(selected_on(results)) if outcome else [],
         facts=list(facts(results)),
         study=study,
-        figures=[figure for figure in figures if figure.name not in OF_SEARCH],
-        search_figures=[figure for figure in figures if figure.name in OF_SEARCH],
+        figures=figures,
     )
 
 

@@ -65,8 +65,7 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column(number("stopped"), "stopped"),
         *ended_badly,
         Column(number("epochs"), "epochs", "epochs"),
-        Column(number("seconds"), "training, s"),
-        Column(number("seconds", digits=0), None, "secs"),
+        Column(number("seconds", digits=0), "seconds", "secs"),
         Column(number("parameters"), "parameters"),
         Column(lambda row: millions(row["parameters"]), None, "params"),
     ]

@@ -23,6 +23,7 @@ from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.inputs import open_clips, open_waves
+from esc50tune.regularizers import active
 from sweeps.arms import Arm, make_arms, trial_seed, without_effect
 from sweeps.console import Console, say
 from sweeps.ladder import FACTOR, GRACE
@@ -100,6 +101,7 @@ class Plan:
         return name if any(arm.name == name for arm in self.arms) else None
 
     def manifest(self) -> dict[str, Any]:
+        always_on = [method.name for method in active(TrialConfig())]  # weight decay
         return describe_run() | {
             "name": self.folder.name,
             "data": {
@@ -119,6 +121,7 @@ class Plan:
                     "name": arm.name,
                     "against": self.present(self.study.against.get(arm.name)),
                     "fixed": arm.fixed,
+                    "on": [method.name for method in active(self.config(arm)) if method.name not in always_on],
                     "space": {knob: search._asdict() for knob, search in arm.space.items()},
                     "parameters": self.parameters[arm.name],
                     "epochs": arm.fixed["epochs"],

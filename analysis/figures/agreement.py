@@ -14,17 +14,18 @@ NOTE = (
     "Trials that ran in full: how the others would have ended is not known. Legend: each arm's own τ, which is what "
     "its rungs rely on, and its number of trials."
 )
+FEWEST = 3  # trials: the tau of two is 1 or -1, whatever they are
 
 
 def rank_agreement(points: pd.DataFrame, labels: Mapping[str, str], marks: Iterable[str]) -> Drawing | None:
-    """Draw accuracy at the end against that at the first rung; None where fewer than two trials have both.
+    """Draw accuracy at the end against that at the first rung; None where fewer than three trials have both.
 
     Args:
         points: one row a trial that ran in full: arm, first, end.
         labels: what each arm of the sweep is called, in the sweep's order.
         marks: what the figure may not be taken for.
     """
-    if len(points) < 2:
+    if len(points) < FEWEST:
         return None
     tau = agreement(points)
     title = f"Accuracy at the first rung and at the end: Kendall's τ = {tau} ({len(points)} trials)"
@@ -43,6 +44,6 @@ def rank_agreement(points: pd.DataFrame, labels: Mapping[str, str], marks: Itera
 
 
 def agreement(points: pd.DataFrame) -> str:
-    """Return Kendall's tau in two digits; a dash where there is none: one trial, or all are alike."""
-    tau = kendalltau(points["first"], points["end"]).statistic if len(points) > 1 else float("nan")
+    """Return Kendall's tau in two digits; a dash where there is none: too few trials, or all are alike."""
+    tau = kendalltau(points["first"], points["end"]).statistic if len(points) >= FEWEST else float("nan")
     return "–" if pd.isna(tau) else f"{tau:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from analysis.caption import folds_words
 from analysis.confirmed import Confirmed, arm_of
 from analysis.figures.arms import arm_labels, marks_of
 from analysis.figures.confusion import confusion
 from analysis.figures.drawing import Drawing, counted
 from analysis.figures.forest import forest
-from analysis.layout import Part, make_parts
-from analysis.statistics import compare
+from analysis.layout import Part
+from analysis.outcome import Outcome
 
 
-def confirmed_drawings(manifest: dict[str, Any], confirmed: Confirmed) -> Iterator[Drawing | None]:
-    """Draw what the confirmed runs say of the arms of a sweep; nothing where there are none."""
-    if not confirmed.block.folds:
-        return
-    correct, folds, sources = confirmed.correct()
-    for part in make_parts(manifest, list(correct)):
-        rows = [
-            row
-            for base, others in part.groups.items()
-            for row in compare({arm: correct[arm] for arm in (base, *others)}, base, folds, sources)
-        ]
+def confirmed_drawings(manifest: dict[str, Any], outcome: Outcome) -> Iterator[Drawing | None]:
+    """Draw what the confirmed runs say of the arms of a sweep."""
+    confirmed = outcome.confirmed
+    for part in outcome.parts:
+        rows = [outcome.comparisons[arm] for others in part.groups.values() for arm in others]
         labels, marks = row_labels(manifest, part), marks_among(manifest, confirmed, part.members)
         yield forest(part.name, part.title, rows, labels, marks, basis(confirmed))
-    arm = shown_arm(manifest["reference"], correct)
+    arm = shown_arm(manifest["reference"], outcome)
     targets = confirmed.tested["target"].to_numpy()
     marks = marks_among(manifest, confirmed, [arm])
     label = arm_labels(manifest, [arm])[arm]
@@ -53,21 +46,22 @@ def marks_among(manifest: dict[str, Any], confirmed: Confirmed, labels: list[str
 def basis(confirmed: Confirmed) -> str:
     """Say which runs a figure is based on, and what of their data the search had seen."""
     block, manifest = confirmed.block, confirmed.manifest
+    tested, searched = (unbroken(folds_words(folds)) for folds in (block.folds, manifest["searched"]))
     runs = f"{counted(block.seeds, 'seed')} each, {counted(len(confirmed.tested), 'clip')}"
-    seen = f"the search had trained or selected on folds {listed(manifest['searched'])}"
-    return f"Tested on folds {listed(block.folds)} in turn, {runs}; {seen}."
+    turn = " in turn" * (len(block.folds) > 1)
+    return f"Tested on {tested}{turn}, {runs}; the search had trained or selected on {searched}."
 
 
-def listed(folds: Iterable[int]) -> str:
-    return ",\N{NO-BREAK SPACE}".join(map(str, folds))
+def unbroken(words: str) -> str:
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def shown_arm(reference: str | None, correct: dict[str, np.ndarray]) -> str:
+def shown_arm(reference: str | None, outcome: Outcome) -> str:
     """Return the arm that all others are compared with, and where there is none, the best at its best setting."""
-    if reference in correct:
+    if reference in outcome.accuracy:
         return reference
-    first = [arm for arm in correct if arm == arm_of(arm)] or list(correct)
-    return max(first, key=lambda arm: correct[arm].mean())
+    first = [arm for arm in outcome.accuracy if arm == arm_of(arm)] or list(outcome.accuracy)
+    return max(first, key=lambda arm: outcome.accuracy[arm][0])
 
 
 def class_names(confirmed: Confirmed) -> list[str]:

@@ -32,15 +32,16 @@ def confusion(
     shares = 100.0 * confusion_shares(truth, predicted, len(classes))
     pairs = most_confused(shares)
     listed = [f"{classes[i]} as {classes[j]} ({shares[i, j]:.0f}\N{NO-BREAK SPACE}%)" for i, j in pairs]
-    numbered = ", ".join(f"{number}\N{NO-BREAK SPACE}{pair}" for number, pair in enumerate(listed, start=1))
+    numbered = len(classes) > FEW  # then a box is not found by its classes' names
+    boxed = [f"{number}\N{NO-BREAK SPACE}" * numbered + pair for number, pair in enumerate(listed, start=1)]
     title = f"What {arm} takes each class for"
-    note = f"{note} Boxed, the most confused pairs: {numbered or 'none'}."
+    note = f"{note} Boxed, the most confused pairs: {', '.join(boxed) or 'none'}."
     page = new_page(height(classes), title, marks, note)
     axes = page.subplots()
     draw_matrix(axes, shares, classes)
     for number, (i, j) in enumerate(pairs, start=1):
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=VERMILION, linewidth=1.4))
-        if len(classes) > FEW:
+        if numbered:
             axes.text(j + 0.6, i, str(number), color=VERMILION, weight="bold", va="center")
     right = 100.0 * float((predicted == truth).mean())
     worst = f"; most often confused: {listed[0]}" if listed else ""

@@ -55,10 +55,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in its two files. Attributes as `Drawing`'s."""
+    """A figure in its two files; `phase` is that of the study, search or confirmed. Other attributes as `Drawing`'s."""
 
     name: str
     title: str
+    phase: str
     png: Path
     svg: Path
     alt: str
@@ -118,7 +119,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def write(drawing: Drawing, folder: Path) -> Figure:
+def write(drawing: Drawing, phase: str, folder: Path) -> Figure:
     """Write a drawing as PNG and SVG, each in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {ending: folder / f"{drawing.name}.{ending}" for ending in ("png", "svg")}
@@ -129,4 +130,4 @@ def write(drawing: Drawing, folder: Path) -> Figure:
         about = metadata[ending] | {"Title": drawing.title, "Description": drawing.alt}
         drawing.page.savefig(temporary, format=ending, dpi=200, metadata=about)
         temporary.replace(path)
-    return Figure(drawing.name, drawing.title, paths["png"], paths["svg"], drawing.alt)
+    return Figure(drawing.name, drawing.title, phase, paths["png"], paths["svg"], drawing.alt)

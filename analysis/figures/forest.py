@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 
 from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, new_page
 from analysis.statistics import Comparison
+from analysis.table import points, signed
 
 NOTE = (
     "Points: difference in accuracy; lines: 95 % intervals, which hold together for all arms against the same one; "
     "filled where 0 is left out. Grey: true differences that such runs find less than four times in five."
 )
+FILL = "\N{FIGURE SPACE}"  # as wide as a figure is
 
 
 def forest(
@@ -42,7 +44,7 @@ def forest(
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("difference, points of accuracy")
     verdicts = axes.secondary_yaxis("right")
-    verdicts.set_yticks(range(len(rows)), [f"{numbers(row)}   {row.verdict}" for row in rows])
+    verdicts.set_yticks(range(len(rows)), right_labels(rows))
     verdicts.tick_params(length=0)
     verdicts.spines["right"].set_visible(False)
     return Drawing(name, title, alt_text(title, rows[-1], labels), page)
@@ -50,9 +52,8 @@ def forest(
 
 def alt_text(title: str, best: Comparison, labels: Mapping[str, str]) -> str:
     """Say what a forest shows; its main number is the largest difference."""
-    points = numbers(best).replace("\N{FIGURE SPACE}", "")
-    arm = labels[best.arm].replace("\n", " ")
-    return f"{title}, one row an arm: the largest difference is that of {arm}, {points} points ({best.verdict})."
+    arm, found = labels[best.arm].replace("\n", " "), " ".join(numbers(best))
+    return f"{title}, one row an arm: the largest difference is that of {arm}, {found} points ({best.verdict})."
 
 
 def draw_row(axes: Axes, place: int, row: Comparison) -> None:
@@ -64,10 +65,19 @@ def draw_row(axes: Axes, place: int, row: Comparison) -> None:
     axes.plot(middle, place, "s", color=colour, markerfacecolor=face, markersize=5.5, zorder=3)
 
 
-def numbers(row: Comparison) -> str:
-    """Return difference and interval in points, as wide as any other: so they stand below each other."""
+def right_labels(rows: Sequence[Comparison]) -> list[str]:
+    """Return difference, interval and verdict of each row, filled up so that they stand below each other."""
+    cells = [numbers(row) for row in rows]
+    first, second = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return [
+        f"{difference.rjust(first, FILL)} {interval.ljust(second, FILL)}   {row.verdict}"
+        for (difference, interval), row in zip(cells, rows, strict=True)
+    ]
+
+
+def numbers(row: Comparison) -> tuple[str, str]:
+    """Return difference and interval in points, rounded as in the tables."""
     difference, low, high = (
-        f"{100.0 * value:+5.1f}".replace(" ", "\N{FIGURE SPACE}").replace("-", "\N{MINUS SIGN}")
-        for value in (row.difference, row.low, row.high)
+        signed(points(value)).replace("-", "\N{MINUS SIGN}") for value in (row.difference, row.low, row.high)
     )
-    return f"{difference} ({low} to {high})"
+    return difference, f"({low} to {high})"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.accuracy import expected_best
 from analysis.figures.agreement import rank_agreement
 from analysis.figures.arms import arm_labels, marks_of
 from analysis.figures.best_of_n import best_of_n
@@ -14,7 +15,6 @@ from analysis.figures.curves import learning_curves
 from analysis.figures.drawing import Drawing
 from analysis.figures.slices import slices
 from analysis.load import Results
-from analysis.statistics import expected_best
 
 
 def search_drawings(results: Results) -> Iterator[Drawing | None]:

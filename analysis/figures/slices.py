@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, counted, legend_below, small_panels
 
 TITLE = "Score against each knob that the search varied, by arm"
-EDGE = 0.05  # of the range: a best point nearer to its end may lie beyond it
+EDGE = 0.05  # of the range: where the best point is nearer to an end, the best value may lie beyond it
 NOTE = (
     "Score: validation accuracy at the end of the full schedule; trials without one are ticks at the bottom. Grey: the "
-    "outer 5 % of the searched range; a best point there may lie beyond it."
+    "outer 5 % of the searched range; nothing beyond it was tried."
 )
 LOOKS = {
     "trial": {"linewidth": 0, "marker": "o", "color": GREY, "markersize": 5},

@@ -22,8 +22,10 @@ class BetweenClass(Regularizer):
     """Trains on (p x_1 + (1 - p) x_2) / sqrt(p^2 + (1 - p)^2) with the targets mixed r to 1 - r, r ~ U(0, 1).
 
     p = 1 / (1 + 10^((G_1 - G_2) / 20) (1 - r) / r), with G the loudest A-weighted level of each clip, makes the mixture
-    sound as if it were r parts of the first; the division keeps its energy. The paper mixes every clip, pads clips by half a
-    crop at either end, and changes the level of the mixture (`gain_db` is that of each clip, before).
+    sound as if it were r parts of the first; the division keeps its energy.
+
+    The paper mixes every clip, pads clips by half a crop at either end, and changes the level of the mixture (`gain_db`
+    is that of each clip, before).
     """
 
     name = "between-class"

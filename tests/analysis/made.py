@@ -1,15 +1,20 @@
-"""A results folder as a sweep and its second phase would leave it, from a small seeded generator."""
+"""A results folder as a sweep and its second phase would leave it, from a small seeded generator; and what is shown."""
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+
+from analysis.render import as_csv, as_terminal
+from analysis.table import Table
 
 FIXED = {
     "model": "convnext",
@@ -31,11 +36,14 @@ SHARE = {"low": 0.1, "high": 1.0, "log": False}
 EPOCHS, TRIALS = 4, 3  # of a full schedule; of each arm
 
 
-def made_arm(name: str, against: str | None, parameters: int = 2_000, space: dict | None = None, **knobs) -> dict:
+def made_arm(
+    name: str, against: str | None, parameters: int = 2_000, space: dict | None = None, on: Sequence[str] = (), **knobs
+) -> dict:
     return {
         "name": name,
         "against": against,
         "fixed": FIXED | knobs,
+        "on": list(on),
         "space": {"lr": LR} | (space or {}),
         "parameters": parameters,
         "epochs": EPOCHS,
@@ -79,6 +87,33 @@ def data_facts(classes: int, clips: int) -> dict[str, Any]:
     }
 
 
+def made_manifest(
+    name: str = "made", arms: list[dict] = ARMS, classes: int = 3, clips: int = 60, **changes: Any
+) -> dict[str, Any]:
+    """Return a sweep's manifest, with `changes` of its entries."""
+    manifest = run_facts() | {
+        "name": name,
+        "data": data_facts(classes, clips),
+        "split": {
+            "train": [1, 2, 3],
+            "val": 4,
+            "test": 5,
+            "train_clips": 3 * clips // 5,
+            "val_clips": clips // 5,
+            "left_out": 0,
+        },
+        "preset": {"name": "small", "says": "reduced to fit a test"},
+        "arms": arms,
+        "reference": "convnext",
+        "trials": TRIALS * len(arms),
+        "search": "sobol",
+        "scheduler": {"name": "asha", "grace": 0.3, "factor": 2, "ladders": "one for each arm"},
+        "seed": 0,
+        "resources": {"machines": [{"cpus": 2, "gpus": 0}], "share": {"cpus": 1, "gpus": 0, "slots": 2}},
+    }
+    return manifest | changes
+
+
 def make_clips(classes: int, per_class: int) -> list[dict[str, Any]]:
     """Return the clips of five folds, `per_class` of a class in each; two takes of a source."""
     return [
@@ -110,33 +145,13 @@ def write_study(
 ) -> Path:
     """Write a whole sweep and, if wanted, its confirmed runs; `changes` are of the sweep's manifest."""
     rng, clips = np.random.default_rng(0), make_clips(classes, per_class)
-    data = data_facts(classes, len(clips))
-    manifest = run_facts() | {
-        "name": folder.name,
-        "data": data,
-        "split": {
-            "train": [1, 2, 3],
-            "val": 4,
-            "test": 5,
-            "train_clips": 3 * len(clips) // 5,
-            "val_clips": len(clips) // 5,
-            "left_out": 0,
-        },
-        "preset": {"name": "small", "says": "reduced to fit a test"},
-        "arms": arms,
-        "reference": "convnext",
-        "trials": TRIALS * len(arms),
-        "search": "sobol",
-        "scheduler": {"name": "asha", "grace": 0.3, "factor": 2, "ladders": "one for each arm"},
-        "seed": 0,
-        "resources": {"machines": [{"cpus": 2, "gpus": 0}], "share": {"cpus": 1, "gpus": 0, "slots": 2}},
-    }
     folder.mkdir(parents=True)
-    write_json(folder / "manifest.json", manifest | changes)
+    write_json(folder / "manifest.json", made_manifest(folder.name, arms, classes, len(clips), **changes))
     events = list(sweep_events(arms, skill, rng))
     write_events(folder / "events.jsonl", events)
     if confirm:
         frozen = [entry for arm in arms for entry in freeze(arm, events, top)]
+        data = data_facts(classes, len(clips))
         phase = {"data": data, "frozen": frozen, "left_out": [], "folds": list(folds), "seeds": seeds}
         phase |= {"test_fold": 5, "searched": [1, 2, 3, 4]}
         write_confirm(folder / "confirm", run_facts() | phase, skill, clips, rng)
@@ -265,3 +280,18 @@ def write_right(folder: Path, right: dict[str, list[bool]]) -> None:
 
 def predictions(folder: Path, arm: str, fold: int, seed: int, rank: int = 1) -> Path:
     return folder / "confirm" / "predictions" / f"{arm}-{rank}-fold{fold}-seed{seed}.npy"
+
+
+def captured() -> Console:
+    """Return a terminal of 80 columns that keeps what is printed in `file`."""
+    return Console(file=io.StringIO(), width=80)
+
+
+def shown(table: Table) -> str:
+    console = captured()
+    console.print(as_terminal(table))
+    return console.file.getvalue()
+
+
+def csv_rows(table: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(as_csv(table))))

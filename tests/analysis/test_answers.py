@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from analysis.answers import answers, compared_sentence, headline, verdict_words
+from analysis.confirmed_tables import comparison_cells
 from analysis.load import load_results
 from analysis.outcome import make_outcome
 from analysis.statistics import Comparison
+from analysis.table import between, signed
 from tests.analysis.made import ARMS, write_events, write_right, write_study
 
 
@@ -75,6 +77,26 @@ def test_the_headline_counts_the_verdicts(tmp_path: Path) -> None:
     few, most = [True] * 3 + [False] * 9, [True] * 10 + [False] * 2
     write_right(folder, {"baseline": few, "convnext": few, "mixup": most, "shift": few})
     assert headline(make_outcome(load_results(folder))) == "Of 3 comparisons: 1 better, 2 no difference seen."
+
+
+def test_one_comparison_is_no_comparisons(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", arms=ARMS[:2])
+    assert headline(make_outcome(load_results(folder))).startswith("Of 1 comparison: 1 ")
+
+
+def test_what_the_reference_has_on_is_said_in_the_answer(tmp_path: Path) -> None:
+    arms = [arm | {"fixed": arm["fixed"] | {"label_smoothing": 0.1}} for arm in ARMS]
+    results = load_results(write_study(tmp_path / "study", arms=arms))
+    _, ablation = answers(results, make_outcome(results))
+    assert ablation.heading.startswith("Against convnext with label-smoothing on, which gets ")
+
+
+def test_words_are_rounded_as_the_tables_are() -> None:
+    half = found(0.0145, 0.0045, 0.0245, "better")
+    row = comparison_cells(half)
+    sentence = compared_sentence("mixup", half, "the plain ConvNeXt").words
+    assert sentence.startswith(f"{signed(row['difference'])} points over the plain ConvNeXt ")
+    assert between(row["low"], row["high"], signed) in sentence
 
 
 def test_arms_that_nothing_is_compared_with_are_told_by_their_accuracy(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -31,20 +32,16 @@ from analysis.figures.forest import forest
 from analysis.figures.search import best_trials, rung_epochs, search_drawings
 from analysis.figures.slices import slices
 from analysis.load import Results
+from analysis.outcome import Outcome, make_outcome
 from analysis.statistics import Comparison, compare
+from analysis.table import points as in_points
+from analysis.table import signed
+from tests.analysis.made import LR, made_arm, made_manifest
 
-FIXED = {
-    "model": "convnext",
-    "feature": "logmel",
-    "sample_rate": 24_000,
-    "logmel_bands": 128,
-    "encodec_weights": "pretrained",
-}
 UNTRAINED = {"feature": "encodec", "encodec_weights": "untrained"}
-LR = {"low": 2e-4, "high": 5e-3, "log": True}
 SHARE = {"low": 0.0, "high": 0.5, "log": False}
 EPOCHS = 20
-ASHA = {"name": "asha", "grace": 0.3, "factor": 2}
+ASHA = made_manifest()["scheduler"]
 # of an arm's five trials: why each ended, and after how many epochs
 ENDS = [("finished", 20), ("finished", 20), ("stopped", 6), ("stopped", 12), ("finished", 20)]
 
@@ -56,25 +53,16 @@ ARCHITECTURES = {
 } | {"causal-lm": "hifigan-encodec"}
 
 
-def made_arm(name: str, against: str | None) -> dict:
-    fixed = FIXED | (UNTRAINED if "untrained" in name else {})
-    space = {"lr": LR} | ({"mixup": SHARE} if name == "mixup" else {})
-    return {"name": name, "against": against, "fixed": fixed, "space": space, "parameters": 1, "epochs": EPOCHS}
+def sweeps_arm(name: str, against: str | None) -> dict:
+    space = {"mixup": SHARE} if name == "mixup" else {}
+    return made_arm(name, against, space=space, **UNTRAINED if "untrained" in name else {}) | {"epochs": EPOCHS}
 
 
 def made_sweep(arms: dict[str, str | None] = REGULARIZATION, per_arm: int = 5, **changes) -> Results:
     """Return a sweep of `arms`, each with the arm that it is against; convnext's fourth trial has diverged."""
     rng = np.random.default_rng(0)
-    manifest = {
-        "name": "made",
-        "data": {"stand_in": False},
-        "split": {"val": 4},
-        "arms": [made_arm(*arm) for arm in arms.items()],
-        "reference": "convnext" if "convnext" in arms else None,
-        "trials": per_arm * len(arms),
-        "search": "sobol",
-        "scheduler": ASHA,
-    }
+    reference = "convnext" if "convnext" in arms else None
+    manifest = made_manifest(arms=[sweeps_arm(*arm) for arm in arms.items()], reference=reference, **changes)
     events = []
     for number, (index, arm) in enumerate(itertools.product(range(per_arm), arms)):
         reason, epochs = ("diverged", 4) if index == 3 and arm == "convnext" else ENDS[index]
@@ -86,7 +74,7 @@ def made_sweep(arms: dict[str, str | None] = REGULARIZATION, per_arm: int = 5, *
             numbers = {"val_acc": accuracy, "val_loss": 1.0, "train_acc": 0.5, "seconds": 1.0}
             events.append({"event": "epoch", "trial": number, "arm": arm, "epoch": epoch, **numbers})
         events.append({"event": "end", "trial": number, "arm": arm, "reason": reason, "epochs": epochs})
-    return Results(manifest | changes, events)
+    return Results(manifest, events)
 
 
 def frozen(label: str) -> dict:
@@ -131,8 +119,13 @@ def styled() -> Iterator[None]:
         yield
 
 
+def outcome_of(results: Results, confirmed: Confirmed | None) -> Outcome | None:
+    return make_outcome(replace(results, confirmed=confirmed))
+
+
 def drawn(results: Results, confirmed: Confirmed | None = None) -> dict[str, Drawing]:
-    tested = confirmed_drawings(results.manifest, confirmed) if confirmed else ()
+    outcome = outcome_of(results, confirmed)
+    tested = confirmed_drawings(results.manifest, outcome) if outcome else ()
     return {drawing.name: drawing for drawing in (*search_drawings(results), *tested) if drawing}
 
 
@@ -193,12 +186,13 @@ def test_a_forest_says_numbers_and_verdicts_at_the_right(plot: Drawing) -> None:
     (right,) = plot.page.axes[0].child_axes
     assert right.get_yticks().tolist() == [0, 1, 2]
     shown = [label.get_text() for label in right.get_yticklabels()]
-    assert [" ".join(text.replace("\N{FIGURE SPACE}", "").split()) for text in shown] == [
+    assert [" ".join(text.split()) for text in shown] == [
         "−5.0 (−6.0 to −4.0) worse",
         "+1.0 (−2.0 to +4.0) no difference seen",
         "+14.0 (+12.5 to +15.5) better",
     ]
-    assert len({text.index(")") for text in shown}) == 1  # they stand below each other
+    assert len({text.index("(") for text in shown}) == 1  # they stand below each other
+    assert len({text.index("   ") for text in shown}) == 1
     assert plot.alt.endswith("the largest difference is that of shift, +14.0 (+12.5 to +15.5) points (better).")
 
 
@@ -228,11 +222,23 @@ def test_each_pair_of_a_feature_has_a_row_of_its_own() -> None:
     assert "regularization-ablation" not in drawings
 
 
+def test_a_forest_rounds_as_the_tables_do() -> None:
+    rows = [comparison("mixup", 0.0145, 0.0002, "better"), comparison("all", -0.0004, 0.0, "worse")]
+    (axes,) = forest("made", "title", rows, {"mixup": "mixup", "all": "all"}, [], "").page.axes[0].child_axes
+    assert [label.get_text().split()[0] for label in axes.get_yticklabels()] == ["−0.04", signed(in_points(0.0145))]
+
+
 def test_a_confirmed_figure_says_what_it_is_based_on() -> None:
     for drawing in list(drawn(made_sweep(), made_confirmed(list(REGULARIZATION))).values())[-3:]:
         assert "Tested on folds 1, 2, 3, 4, 5 in turn, 2 seeds each, 200 clips;" in words(drawing)
         assert "the search had trained or selected on folds 1, 2, 3, 4." in words(drawing)
         assert "SEARCH ONLY" not in words(drawing)
+
+
+def test_a_single_fold_is_no_folds() -> None:
+    confirmed = made_confirmed(list(REGULARIZATION))
+    confirmed.manifest["folds"] = [5]
+    assert "Tested on fold 5, 2 seeds each, 40 clips;" in words(drawn(made_sweep(), confirmed)["confusion"])
 
 
 # -------------------------------------------------------------------------------------------------- learning curves
@@ -383,6 +389,12 @@ def test_rank_agreement_has_kendalls_tau_in_its_title_and_each_arms_in_the_legen
     assert [text.get_text() for text in legend.get_texts()] == ["baseline: τ – (1)", "convnext: τ 0.33 (3)"]
 
 
+def test_the_order_of_two_trials_is_no_agreement() -> None:
+    assert rank_agreement(PAIRS[:2], NAMES, []) is None
+    (legend,) = rank_agreement(PAIRS[1:], NAMES, []).page.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["baseline: τ – (1)", "convnext: τ – (2)"]
+
+
 def test_rank_agreement_draws_every_trial_with_its_arms_marker() -> None:
     (axes,) = rank_agreement(PAIRS, NAMES, []).page.axes
     baseline, convnext = axes.lines
@@ -426,7 +438,7 @@ def boxes(drawing: Drawing) -> list[tuple[float, float]]:
 def test_the_most_confused_pairs_are_boxed_and_named() -> None:
     drawing = confusion(TRUTH, TAKEN, CLASSES, "convnext", [], "")
     assert boxes(drawing) == [(0, 1), (1, 0)]  # fewer than five: no other was ever confused
-    assert "1 dog as $rain (50 %), 2 $rain as dog (25 %)." in words(drawing)
+    assert "pairs: dog as $rain (50 %), $rain as dog (25 %)." in words(drawing)  # three classes need no numbers
     right = "60.0 % of predictions right; most often confused: dog as $rain (50\N{NO-BREAK SPACE}%)."
     assert drawing.alt.endswith(right)
 
@@ -434,7 +446,7 @@ def test_the_most_confused_pairs_are_boxed_and_named() -> None:
 def test_a_class_may_be_called_what_looks_like_a_formula() -> None:
     drawing = confusion(TRUTH, TAKEN, ["dog", "$\\rain$", "clock tick"], "convnext", [], "")
     drawing.page.draw_without_rendering()  # as a formula it would be a mistake
-    assert "1 dog as $\\rain$ (50 %)" in words(drawing)
+    assert "dog as $\\rain$ (50 %)" in words(drawing)
 
 
 def test_fifty_classes_are_all_labelled_and_five_pairs_numbered() -> None:
@@ -446,6 +458,7 @@ def test_fifty_classes_are_all_labelled_and_five_pairs_numbered() -> None:
     axes = drawing.page.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == names
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4", "5"]
+    assert "the most confused pairs: 1 a class with number" in words(drawing)
     shares = np.asarray(axes.images[0].get_array()) * ~np.eye(50, dtype=bool)
     values = [shares[int(i), int(j)] for i, j in boxes(drawing)]
     assert values == sorted(shares.ravel(), reverse=True)[:5]
@@ -544,8 +557,13 @@ def test_no_text_is_small_cut_or_over_another(results: Results, confirmed: Confi
 
 
 def test_every_figure_is_written_as_png_and_svg(tmp_path: Path) -> None:
-    figures = make_figures(made_sweep(), made_confirmed(list(REGULARIZATION)), tmp_path / "new" / "figures")
-    assert [figure.name for figure in figures] == [*EVERY, *CONFIRMED]
+    results = made_sweep()
+    outcome = outcome_of(results, made_confirmed(list(REGULARIZATION)))
+    figures = make_figures(results, outcome, tmp_path / "new" / "figures")
+    assert [(figure.name, figure.phase) for figure in figures] == [
+        *((name, "search") for name in EVERY),
+        *((name, "confirmed") for name in CONFIRMED),
+    ]
     files = {path for figure in figures for path in (figure.png, figure.svg)}
     assert files == set((tmp_path / "new" / "figures").iterdir())  # nothing half written is left
     for figure in figures:
@@ -557,7 +575,8 @@ def test_every_figure_is_written_as_png_and_svg(tmp_path: Path) -> None:
 
 
 def test_the_same_data_give_the_same_bytes_whatever_the_users_settings(tmp_path: Path) -> None:
-    study = made_sweep({"baseline": None, "convnext": "baseline"}), made_confirmed(["baseline", "convnext"])
+    results = made_sweep({"baseline": None, "convnext": "baseline"})
+    study = results, outcome_of(results, made_confirmed(["baseline", "convnext"]))
     first = make_figures(*study, tmp_path / "first")
     with matplotlib.rc_context({"lines.linewidth": 9, "svg.hashsalt": "another", "savefig.facecolor": "red"}):
         again = make_figures(*study, tmp_path / "again")

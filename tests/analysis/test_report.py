@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
@@ -12,14 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import analysis.report
 from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
 from analysis.report import write_report
 from analysis.study import read_study
-from tests.analysis.made import edit_json, predictions, write_right, write_study
+from tests.analysis.made import captured, edit_json, predictions, write_right, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ("baseline-vs-convnext", "regularization-ablation")
@@ -61,7 +59,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(study: Path) -> str:
-    return (study / "report" / "index.html").read_text()
+    return (study / "report" / "index.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
 
 
 class Reader(HTMLParser):
@@ -95,9 +93,10 @@ class Reader(HTMLParser):
         return " ".join(self.words)
 
 
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes seconds and is not looked at."""
-    monkeypatch.setattr(analysis.report, "make_figures", lambda results, confirmed, folder: [])
+    monkeypatch.setattr(analysis.report, "make_figures", lambda results, outcome, folder: [])
 
 
 def test_a_report_has_pages_tables_and_figures(study: Path) -> None:
@@ -118,6 +117,12 @@ def test_the_page_is_whole_and_needs_no_other_file_and_no_script(page: str) -> N
     assert "@import" not in page and "url(" not in page
     assert 'name="viewport" content="width=device-width' in page
     assert "prefers-color-scheme: dark" in page
+
+
+def test_a_figure_and_its_sign_are_not_parted_and_a_rows_name_stays_in_sight(study: Path) -> None:
+    body = (study / "report" / "index.html").read_text().partition("<body>")[2]
+    assert "95\N{NO-BREAK SPACE}% interval" in body and " %" not in body
+    assert '<th scope="col" class="name">arm</th>' in body and '<td class="name">mixup</td>' in body
 
 
 def test_the_answer_comes_before_what_this_is_and_before_any_table(page: str) -> None:
@@ -177,8 +182,7 @@ def test_a_folder_that_was_moved_makes_the_same_report_elsewhere(study: Path, tm
     assert (moved / "report" / "index.html").read_text() == (study / "report" / "index.html").read_text()
 
 
-def test_without_confirmed_runs_the_first_thing_said_is_that_nothing_is_confirmed(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_without_confirmed_runs_the_first_thing_said_is_that_nothing_is_confirmed(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "sweep", confirm=False)
     text = Reader(write_report([read_study(folder)], folder / "report").read_text()).text
     said = text.index("Nothing here is confirmed: the sweep only nominates.")
@@ -188,8 +192,7 @@ def test_without_confirmed_runs_the_first_thing_said_is_that_nothing_is_confirme
     assert (folder / "report" / "tables" / "regularization-ablation.md").is_file()
 
 
-def test_what_the_figures_are_not_of_is_loud_and_first(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_what_the_figures_are_not_of_is_loud_and_first(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     manifest = read_study(folder).results.manifest
     edit_json(
@@ -231,16 +234,14 @@ def test_several_sweeps_stand_side_by_side_each_with_its_own_files(tmp_path: Pat
     assert not (first / "report").exists()
 
 
-def test_sweeps_of_different_data_are_told_apart(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_sweeps_of_different_data_are_told_apart(tmp_path: Path, no_figures) -> None:
     first, second = write_study(tmp_path / "one"), write_study(tmp_path / "two")
     edit_json(second / "manifest.json", data=read_study(second).results.manifest["data"] | {"fingerprint": "other"})
     write_report([read_study(first), read_study(second)], tmp_path / "joint")
     assert "DIFFERENT DATA: these sweeps" in (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
 
 
-def test_a_new_report_replaces_the_old_one_whole(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_a_new_report_replaces_the_old_one_whole(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     write_report([read_study(folder)], folder / "report")
     (folder / "report" / "tables" / "stale.csv").write_text("of an earlier report")
@@ -249,8 +250,7 @@ def test_a_new_report_replaces_the_old_one_whole(tmp_path: Path, monkeypatch) ->
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "events.jsonl", "confirm", "report"}
 
 
-def test_an_interrupted_report_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_an_interrupted_report_leaves_the_old_one(tmp_path: Path, monkeypatch, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     index = write_report([read_study(folder)], folder / "report")
     before = index.read_text()
@@ -265,8 +265,7 @@ def test_an_interrupted_report_leaves_the_old_one(tmp_path: Path, monkeypatch) -
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "events.jsonl", "confirm", "report"}
 
 
-def test_an_interrupt_at_the_last_moment_leaves_the_old_report(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_an_interrupt_at_the_last_moment_leaves_the_old_report(tmp_path: Path, monkeypatch, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     index = write_report([read_study(folder)], folder / "report")
     before, replace = index.stat().st_ino, Path.replace
@@ -282,16 +281,14 @@ def test_an_interrupt_at_the_last_moment_leaves_the_old_report(tmp_path: Path, m
     assert index.stat().st_ino == before
 
 
-def test_a_sweeps_name_does_not_lead_out_of_the_report(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_a_sweeps_name_does_not_lead_out_of_the_report(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     edit_json(folder / "manifest.json", name="../../out")
     write_report([read_study(folder), read_study(folder)], tmp_path / "a" / "b" / "joint")
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["joint"]
 
 
-def test_a_folder_that_is_no_report_is_not_replaced(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_a_folder_that_is_no_report_is_not_replaced(tmp_path: Path, no_figures) -> None:
     study = read_study(write_study(tmp_path / "study"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep me")
@@ -300,16 +297,14 @@ def test_a_folder_that_is_no_report_is_not_replaced(tmp_path: Path, monkeypatch)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
 
 
-def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, no_figures) -> None:
     study = read_study(write_study(tmp_path / "study"))
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"cannot write the report '.*file/report': Not a directory"):
         write_report([study], tmp_path / "file" / "report")
 
 
-def test_names_are_no_markup(tmp_path: Path, monkeypatch) -> None:
-    without_figures(monkeypatch)
+def test_names_are_no_markup(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     data = read_study(folder).results.manifest["data"] | {"title": "<script>alert(1)</script> & more"}
     edit_json(folder / "manifest.json", data=data)
@@ -326,7 +321,7 @@ def test_a_folder_that_is_no_results_folder_ends_with_2_and_one_sentence(tmp_pat
 
 @pytest.mark.parametrize("confirm", [True, False])
 def test_the_tables_of_a_sweeps_end_are_the_main_ones_and_the_checks(tmp_path: Path, confirm: bool) -> None:
-    folder, console = write_study(tmp_path / "study", confirm=confirm), Console(file=io.StringIO(), width=80)
+    folder, console = write_study(tmp_path / "study", confirm=confirm), captured()
     write_tables(folder, console)
     text = console.file.getvalue()
     assert ("verdict" in text) == confirm

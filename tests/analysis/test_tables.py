@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import json
 import math
@@ -11,63 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
 from analysis.load import Results, load_results
-from analysis.render import as_csv, as_markdown, as_terminal
+from analysis.render import as_csv, as_markdown
 from analysis.search_tables import search_tables
 from analysis.table import Table
+from tests.analysis.made import ARMS, captured, csv_rows, made_arm, made_manifest, shown
 
-FIXED = {
-    "model": "convnext",
-    "feature": "logmel",
-    "sample_rate": 8_000,
-    "logmel_bands": 64,
-    "encodec_weights": "pretrained",
-    "clip_seconds": 0.25,
-    "crop_seconds": 0.0,
-    "crop_views": 10,
-    "code_lm": 0.0,
-}
-
-
-def made_arm(name: str, against: str | None, parameters: int, **knobs) -> dict:
-    return {
-        "name": name,
-        "against": against,
-        "fixed": FIXED | knobs,
-        "space": {},
-        "parameters": parameters,
-        "epochs": 2,
-    }
-
-
-MANIFEST = {
-    "format": 1,
-    "name": "made",
-    "data": {
-        "title": "tones (400 clips, 10 classes)",
-        "stand_in": False,
-        "padded": 3,
-        "cut": 2,
-        "rates": {"8000": 400},
-    },
-    "split": {"train": [1, 2, 3], "val": 4, "test": 5, "train_clips": 240, "val_clips": 80, "left_out": 0},
-    "preset": {"name": "small", "says": "reduced"},
-    "arms": [
-        made_arm("baseline", None, 1_000, model="hifigan"),
-        made_arm("convnext", "baseline", 2_000),
-        made_arm("mixup", "convnext", 2_000),
-    ],
-    "reference": "convnext",
-    "trials": 6,
-}
-
-WITHOUT_AGAINST = json.dumps(
-    MANIFEST | {"arms": [{key: arm[key] for key in arm if key != "against"} for arm in MANIFEST["arms"]]}
-).encode()
+MANIFEST = made_manifest(arms=ARMS[:3], classes=10, clips=400, trials=6)
 
 # trial: arm, is default, validation accuracies, loss of the last epoch, why it ended
 TRIALS = [
@@ -125,6 +77,17 @@ def with_knobs(name: str, **knobs) -> list[dict]:
     return [arm | {"fixed": arm["fixed"] | knobs} if arm["name"] == name else arm for arm in ARCHITECTURES]
 
 
+def without(manifest: dict, key: str) -> bytes:
+    """Return a manifest that lacks an entry."""
+    return json.dumps({name: value for name, value in manifest.items() if name != key}).encode()
+
+
+def with_arms_without(key: str) -> bytes:
+    """Return a manifest whose arms lack an entry."""
+    arms = [{name: value for name, value in arm.items() if name != key} for arm in ARMS[:3]]
+    return json.dumps(MANIFEST | {"arms": arms}).encode()
+
+
 def write_results(folder: Path, run: list = TRIALS, **changes) -> Path:
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({**MANIFEST, **changes}))
@@ -144,16 +107,6 @@ def write_results(folder: Path, run: list = TRIALS, **changes) -> Path:
 def write_architectures(folder: Path, arms: list[dict] = ARCHITECTURES, **changes) -> Path:
     run = [(arm["name"], True, [0.1, SCORES[arm["name"]]], 1.0, "finished") for arm in arms]
     return write_results(folder, run, arms=arms, **{"reference": None, "trials": len(arms), **changes})
-
-
-def shown(table: Table) -> str:
-    console = Console(file=io.StringIO(), width=80)
-    console.print(as_terminal(table))
-    return console.file.getvalue()
-
-
-def csv_rows(table: Table) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(as_csv(table))))
 
 
 def markdown_rows(table: Table) -> list[list[str]]:
@@ -261,20 +214,25 @@ def test_arms_whose_partners_are_missing_have_a_table_beside_the_others(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("reference", "model", "words"),
+    ("reference", "model", "on", "words"),
     [
-        ("convnext", "convnext", "each arm against the plain ConvNeXt"),
-        ("convnext-raw", "convnext", "each arm against convnext-raw, the plain ConvNeXt"),
-        ("causal-lm", "causal", "each arm against causal-lm, without regularizers"),
+        ("convnext", "convnext", [], "the plain ConvNeXt"),
+        ("convnext", "convnext", ["shift"], "convnext with shift on"),
+        ("convnext-raw", "convnext", [], "convnext-raw, the plain ConvNeXt"),
+        ("convnext-raw", "convnext", ["dropout", "ema"], "convnext-raw with dropout and ema on"),
+        ("causal", "causal", [], "causal, the plain causal ConvNeXt"),
+        ("causal-lm", "causal", ["dropout", "code-lm", "sam"], "causal-lm with dropout, code-lm and sam on"),
     ],
 )
-def test_the_ablation_names_what_it_compares_with(tmp_path: Path, reference: str, model: str, words: str) -> None:
-    arms = [made_arm(reference, None, 2_000, model=model), made_arm("mixup", reference, 2_000, model=model)]
+def test_the_ablation_names_what_it_compares_with(
+    tmp_path: Path, reference: str, model: str, on: list[str], words: str
+) -> None:
+    arms = [made_arm(reference, None, model=model, on=on), made_arm("mixup", reference, model=model, on=[*on, "mixup"])]
     trials = [(reference, True, [0.3, 0.5], 1.0, "finished"), TRIALS[2]]
     folder = write_results(tmp_path / "made", trials, arms=arms, reference=reference)
     (table,) = search_tables(load_results(folder))
     assert table.name == "regularization-ablation"
-    assert table.title == f"Regularization ablation: {words}"
+    assert table.title == f"Regularization ablation: each arm against {words}"
     assert table.frame.loc["mixup", "difference"] == 5.0
 
 
@@ -431,7 +389,7 @@ def test_large_models_are_told_to_a_tenth_of_a_million_and_small_ones_to_a_hundr
 
 def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "made")
-    write_tables(folder, Console(file=io.StringIO()))
+    write_tables(folder, captured())
     with (folder / "tables" / "regularization-ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["arm"], row["best"], row["difference"]) for row in rows] == [
@@ -450,7 +408,9 @@ def test_the_files_hold_the_same_numbers(tmp_path: Path) -> None:
         ("manifest.json", b'{"format": "x"}', "manifest.json' is damaged: it has no format"),
         ("manifest.json", b'{"format": 1}', "manifest.json' is damaged: it has no name"),
         ("manifest.json", b'{"format": 2}', "format 2"),
-        ("manifest.json", WITHOUT_AGAINST, "manifest.json' is damaged: one of its arms has no against$"),
+        ("manifest.json", without(MANIFEST, "scheduler"), "manifest.json' is damaged: it has no scheduler$"),
+        ("manifest.json", with_arms_without("against"), "manifest.json' is damaged: one of its arms has no against$"),
+        ("manifest.json", with_arms_without("epochs"), "manifest.json' is damaged: one of its arms has no epochs$"),
         ("events.jsonl", b'{"seq": 0}\nnot json\n', "line 2 is damaged"),
         ("events.jsonl", b"\xff\n", "line 1 is damaged"),
     ],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import ClipsInMemory, TrialData
-from esc50tune.models import CausalConvNeXt
+from esc50tune.models.causal import CausalConvNeXt
 from esc50tune.regularizers.drop_path import DropPathLayer
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer

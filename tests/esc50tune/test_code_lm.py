@@ -18,7 +18,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.data.batch import Batch
 from esc50tune.data.clips import ClipsInMemory, TrialData
 from esc50tune.evaluation import evaluate
-from esc50tune.models import CausalConvNeXt
+from esc50tune.models.causal import CausalConvNeXt
 from esc50tune.regularizers import REGULARIZERS, active
 from esc50tune.regularizers.base import Auxiliary
 from esc50tune.regularizers.code_lm import CodeLM

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
-from esc50tune.models import ConvNeXt
-from esc50tune.models.convnext import PublishedBlock, SeedBlock
+from esc50tune.models.convnext import ConvNeXt, PublishedBlock, SeedBlock
 from esc50tune.regularizers.drop_path import DropPathLayer
 from tests.conftest import assert_same
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from esc50tune.config import TrialConfig
-from esc50tune.models import HiFiGANClassifier
+from esc50tune.models.hifigan import HiFiGANClassifier
 from tests.conftest import assert_same
 
 RAW, FEATURES = (4, 4, 4, 4, 1), (2, 2, 1, 1, 1)

@@ -20,10 +20,12 @@ ARMS = ("baseline", "convnext", "dropout")
 LAPTOP = Machine(cpus=2, gpus=0)
 
 
-def plan_for(folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP) -> Plan:
+def plan_for(
+    folder: Path, tmp_path: Path, *more: str, machine: Machine = LAPTOP, script: str = "regularization"
+) -> Plan:
     short = ["--set", "convnext_depths=1,1"]  # the clips have 13 frames
     line = ["--data", str(folder), "--results", str(tmp_path / "results"), "--num-samples", "6", *short, *more]
-    return make_plan(make_parser("regularization", "", ARMS).parse_args(line), [machine])
+    return make_plan(make_parser(script, "", ARMS).parse_args(line), [machine])
 
 
 def printed(plan: Plan) -> str:
@@ -62,6 +64,9 @@ def printed(plan: Plan) -> str:
         (["--set", "encodec_bandwidth=5"], ["encodec_bandwidth = ", "one of 1.5, 3, 6, 12, 24"]),
         (["--set", "convnext_depths=1,0"], ["convnext_depths", "greater than or equal to 1"]),
         (["--base", "convnext-raw", "--feature", "raw"], ["--base convnext-raw", "--feature raw"]),
+        (["--base", "convnext-encodec", "--feature", "logmel"], ["--base convnext-encodec", "--feature logmel"]),
+        (["--base", "causal-lm", "--set", "feature=logmel"], ["--set feature=logmel contradicts arm"]),
+        (["--base", "convnext-raw24", "--set", "sample_rate=8000"], ["--set sample_rate=8000 contradicts arm"]),
         (["--base", "convnext-encodec", "--encodec-weights", "/nowhere/w.th"], ["--encodec-weights", "/nowhere/w.th"]),
         (["--gpus-per-trial", "-1"], ["--gpus-per-trial -1"]),
         (["--preset", "seed", "--test-fold", "1"], ["--test-fold 1", "'seed'", "no test fold"]),
@@ -69,6 +74,11 @@ def printed(plan: Plan) -> str:
         (["--search", "grid"], ["--search", "grid"]),
         (["--seed=--5"], ["--seed", "'--5'", "whole number"]),
         (["--arms", "convnext,dropout", "--set", "dropout=0.1"], ["arm 'dropout'", "same as 'convnext'"]),
+        (["--arms", "convnext,dropout", "--preset", "seed"], ["arm 'dropout'", "same as 'convnext'"]),
+        (
+            ["--base", "causal-lm", "--arms", "causal-lm,mixup,sam", "--preset", "seed"],
+            ["arm 'sam'", "same as 'causal-lm'", "the preset"],
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0].startswith("--") else "",
 )
@@ -78,6 +88,22 @@ def test_a_bad_command_line_is_refused(tones_folder: Path, tmp_path: Path, more:
     assert all(word in str(error.value) for word in words), str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("arms", ["hifigan-raw,convnext-encodec", "hifigan-logmel,convnext-untrained,causal-lm"])
+@pytest.mark.parametrize("content", [None, b"no weights"], ids=["missing", "junk"])
+def test_a_bad_file_that_any_arm_needs_is_refused_before_clips_are_decoded(
+    tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arms: str, content: bytes | None
+) -> None:
+    monkeypatch.setenv("ESC50TUNE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "mine.th"
+    if content:
+        file.write_bytes(content)
+    more = ["--arms", arms, "--encodec-weights", str(file), "--set", "crop_seconds=0"]
+    with pytest.raises(UserError, match=r"mine\.th'") as error:
+        plan_for(tones_folder, tmp_path, *more, script="architectures")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ([file.name] if content else [])
 
 
 def test_an_existing_name_is_refused(tones_folder: Path, tmp_path: Path) -> None:
@@ -129,6 +155,26 @@ def test_default_arms_that_would_equal_the_plain_one_are_not_run_and_said(tones_
     assert "not run: dropout, which every arm has on here" in printed(plan)
 
 
+def test_default_arms_that_the_seed_preset_has_on_are_not_run(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--preset", "seed", "--set", "sample_rate=8000", "--set", "clip_seconds=1")
+    assert [arm.name for arm in plan.arms] == ["baseline", "convnext"]
+    assert plan.dropped == ["dropout"]
+
+
+def test_a_base_takes_the_place_of_the_plain_arm(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--base", "convnext-logmel")
+    manifest = plan.manifest()
+    assert manifest["reference"] == "convnext-logmel"
+    assert {arm["name"]: arm["against"] for arm in manifest["arms"]} == {
+        "baseline": None,
+        "convnext-logmel": "baseline",
+        "dropout": "convnext-logmel",
+    }
+    shapes = ("feature", "sample_rate", "logmel_bands", "logmel_frames_per_second")
+    assert {tuple(arm["fixed"][knob] for knob in shapes) for arm in manifest["arms"]} == {("logmel", 24_000, 128, 75)}
+    assert [arm["fixed"]["dropout"] for arm in manifest["arms"]] == [0.0, 0.0, 0.1]
+
+
 def test_the_default_preset_follows_the_machine(tones_folder: Path, tmp_path: Path) -> None:
     settings = ["--set", "sample_rate=8000", "--set", "convnext_width=8", "--set", "hifigan_channels=4"]
     assert plan_for(tones_folder, tmp_path).preset.name == "small"
@@ -167,3 +213,14 @@ def test_a_trial_uses_no_more_than_one_gpu(gpus: float) -> None:
 )
 def test_the_share_of_a_gpu_follows_from_the_measured_peak(peak: int, total: int, share: float) -> None:
     assert gpu_share(peak, total) == share
+
+
+def test_the_manifest_says_which_regularizers_an_arm_has_on(tones_folder: Path, tmp_path: Path) -> None:
+    arms = plan_for(tones_folder, tmp_path, "--arms", "convnext,dropout,weight-decay", "--set", "mixup=0.4").manifest()[
+        "arms"
+    ]
+    assert [(arm["name"], arm["on"]) for arm in arms] == [
+        ("convnext", ["mixup"]),
+        ("dropout", ["mixup", "dropout"]),
+        ("weight-decay", ["mixup"]),
+    ]

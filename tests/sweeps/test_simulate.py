@@ -11,28 +11,23 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from analysis.accuracy import Clips as Sampled
 from analysis.statistics import CLUSTERING
-from analysis.statistics import Clips as Sampled
 from esc50tune.errors import UserError
-from sweeps import simulate
+from sweeps import simulated_search
 from sweeps.events import EventLog
-from sweeps.simulate import (
-    TRIALS,
-    TRUTHS,
+from sweeps.simulate import main
+from sweeps.simulated_confirmation import (
     Assumptions,
     Clips,
     draw_runs,
     esc50_clips,
-    main,
     read_clips,
     simulate_confirmation,
     simulate_confirmations,
-    simulate_search,
-    simulate_sweep,
-    simulated_arms,
-    true_curve,
     variances,
 )
+from sweeps.simulated_search import TRIALS, TRUTHS, simulate_search, simulate_sweep, simulated_arms, true_curve
 
 ASSUMED = Assumptions()
 
@@ -120,7 +115,7 @@ def test_an_arm_that_is_worse_is_not_called_better() -> None:
 
 
 def test_no_arm_of_a_search_is_starved_and_early_stopping_saves_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate, "SWEEPS", 12)
+    monkeypatch.setattr(simulated_search, "SWEEPS", 12)
     arms = simulate_search(ASSUMED, 0, np.random.default_rng(0))
     assert list(arms) == list(TRUTHS)
     for row in arms.values():
@@ -145,7 +140,7 @@ def test_a_stronger_regularizer_starts_slower_and_ends_higher() -> None:
 def test_a_simulated_sweep_is_the_one_that_a_written_log_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arms = simulated_arms()[:2]
     unwritten = simulate_sweep(arms, 3, 0.01, np.random.default_rng(1))
-    monkeypatch.setattr(simulate, "UnwrittenLog", lambda listener: EventLog(tmp_path, listener))
+    monkeypatch.setattr(simulated_search, "UnwrittenLog", lambda listener: EventLog(tmp_path, listener))
     written = simulate_sweep(arms, 3, 0.01, np.random.default_rng(1))
     assert len(written) == 2 * TRIALS
     assert [(t.arm, t.reason, t.score, t.sampled) for t in written.values()] == [
@@ -171,7 +166,7 @@ def test_a_csv_without_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_json_is_one_object_that_a_seed_repeats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(simulate, "SWEEPS", 1)
+    monkeypatch.setattr(simulated_search, "SWEEPS", 1)
 
     def printed(*flags: str) -> str:
         monkeypatch.setattr(sys, "argv", ["simulate", "--draws", "4", *flags])

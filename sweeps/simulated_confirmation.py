@@ -1,0 +1,195 @@
+"""Confirmations of arms whose true differences are known, simulated from single clips up.
+
+They are judged by `analysis.statistics.compare` itself: how often a true difference is found, how often one is seen
+where none is, and how often the intervals hold the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import owens_t
+from scipy.stats import norm
+
+from analysis.statistics import Comparison, compare, seeds_needed
+from esc50tune.errors import UserError
+
+# ESC-50's sources: how many have 1, 2, 3, ... takes in each of the five folds.
+TAKES = (
+    (251, 47, 7, 1, 2, 2, 0, 1),
+    (236, 48, 8, 8, 1, 0, 1, 0),
+    (243, 47, 12, 3, 3, 0, 0, 0),
+    (225, 51, 15, 5, 0, 0, 0, 1),
+    (257, 35, 8, 6, 2, 0, 1, 1),
+)
+SEEDS = 3
+ARMS = 5  # that are compared with one more
+TABLE_SEEDS = (3, 5, 10)
+TABLE_EFFECTS = (0.0, 0.0, 0.01, 0.02, 0.03)  # of the five arms, in one confirmation
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What is taken to be true of accuracies, as shares.
+
+    Attributes:
+        accuracy: of an arm without an effect.
+        discordance: share of clips on which one of any two runs is right and the other wrong.
+        run_sd: standard deviation between an arm's runs on a fold, beyond their luck with single clips.
+        fold_sd: standard deviation between folds, the same for all runs of a fold.
+        shared: share that takes of one source have in common, of a clip's difficulty and of a run's luck with it.
+    """
+
+    accuracy: float = 0.75
+    discordance: float = 0.2
+    run_sd: float = 0.01
+    fold_sd: float = 0.01
+    shared: float = 0.5
+
+
+class Variances(NamedTuple):
+    """Parts of the latent score's variance, which is 1 in all; a run gets a clip right if its score is above 0."""
+
+    run: float
+    fold: float
+    difficulty: float
+    luck: float
+
+
+class Clips(NamedTuple):
+    """For each clip, the number of its fold and that of its source."""
+
+    folds: np.ndarray
+    sources: np.ndarray
+
+
+def variances(assumed: Assumptions) -> Variances:
+    """Return the parts that make the assumptions true.
+
+    Two runs' scores of a clip have its difficulty and its fold in common. They fall on different sides of 0 with a
+    probability that Owen's T gives (Owen 1956, "Tables for computing bivariate normal probabilities").
+    """
+    threshold = norm.ppf(assumed.accuracy)
+
+    def excess(correlation: float) -> float:
+        return 4 * owens_t(threshold, math.sqrt((1 - correlation) / (1 + correlation))) - assumed.discordance
+
+    common = brentq(excess, 0, 1)
+    run, fold = (np.array([assumed.run_sd, assumed.fold_sd]) / norm.pdf(threshold)) ** 2
+    return Variances(run, fold, common - fold, 1 - common - run)
+
+
+def esc50_clips() -> Clips:
+    """Return clips that share sources as ESC-50's do."""
+    takes = np.concatenate([np.repeat(np.arange(len(counts)) + 1, counts) for counts in TAKES])
+    folds = np.repeat(np.arange(len(TAKES)), np.sum(TAKES, axis=1))
+    return Clips(np.repeat(folds, takes), np.repeat(np.arange(len(takes)), takes))
+
+
+def read_clips(path: Path) -> Clips:
+    """Read the clips' folds and sources from a csv in ESC-50's layout."""
+    try:
+        frame = pd.read_csv(path, usecols=["fold", "src_file"], dtype=str)
+    except OSError as error:
+        raise UserError(f"--sources '{path}' cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"--sources '{path}' is no csv with the columns fold and src_file") from None
+    if frame.empty or frame.isna().any(axis=None):
+        raise UserError(f"--sources '{path}' has no clips, or clips without a fold or source")
+    folds = pd.factorize(frame["fold"])[0]
+    return Clips(folds, pd.factorize(frame["fold"] + " " + frame["src_file"])[0])
+
+
+def draw_runs(
+    clips: Clips, parts: Variances, shared: float, accuracies: np.ndarray, seeds: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw one confirmation; return which clips each run gets right, [arms, seeds, clips]."""
+    several = np.flatnonzero(np.bincount(clips.sources)[clips.sources] > 1)  # the others have no take to share with
+    names, source = np.unique(clips.sources[several], return_inverse=True)
+
+    def of_clips(variance: float, *shape: int) -> np.ndarray:
+        own = rng.standard_normal((*shape, len(clips.sources)), dtype=np.float32)
+        alike = rng.standard_normal((*shape, len(names)), dtype=np.float32)[..., source]
+        own[..., several] = math.sqrt(1 - shared) * own[..., several] + math.sqrt(shared) * alike
+        return np.float32(math.sqrt(variance)) * own
+
+    folds = int(clips.folds.max()) + 1
+    level = norm.ppf(accuracies)[:, None, None] + math.sqrt(parts.fold) * rng.standard_normal(folds)
+    level = level + math.sqrt(parts.run) * rng.standard_normal((len(accuracies), seeds, folds))
+    score = of_clips(parts.luck, len(accuracies), seeds)
+    score += of_clips(parts.difficulty)
+    score += np.take(level.astype(np.float32), clips.folds, axis=-1)
+    return score > 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `compare` said of many confirmations.
+
+    Attributes:
+        better: [draws, arms], which arms it called better.
+        different: [draws, arms], which arms it called better or worse.
+        covered: [draws], whether all intervals of one held the true differences.
+    """
+
+    better: np.ndarray
+    different: np.ndarray
+    covered: np.ndarray
+
+
+def simulate_confirmations(
+    clips: Clips,
+    assumed: Assumptions,
+    effects: tuple[float, ...],
+    seeds: tuple[int, ...],
+    draws: int,
+    rng: np.random.Generator,
+) -> list[Outcome]:
+    """Simulate confirmations of arms with these true effects, against one of none; judge each by its first runs alone,
+    once for each number of seeds."""
+    parts, accuracies = variances(assumed), assumed.accuracy + np.array([0.0, *effects])
+    names = [f"arm {number}" for number in range(len(accuracies))]
+    judged: list[list[list[Comparison]]] = [[] for _ in seeds]
+    for _ in range(draws):
+        runs = draw_runs(clips, parts, assumed.shared, accuracies, max(seeds), rng)
+        for number, found in zip(seeds, judged, strict=True):
+            first = dict(zip(names, runs[:, :number], strict=True))
+            found.append(compare(first, names[0], clips.folds, clips.sources))
+    return [outcome(found, effects) for found in judged]
+
+
+def outcome(found: list[list[Comparison]], effects: tuple[float, ...]) -> Outcome:
+    verdicts = np.array([[arm.verdict for arm in arms] for arms in found])
+    low, high = (np.array([[getattr(arm, end) for arm in arms] for arms in found]) for end in ("low", "high"))
+    covered = ((low <= effects) & (effects <= high)).all(axis=1)
+    return Outcome(verdicts == "better", verdicts != "no difference seen", covered)
+
+
+def simulate_confirmation(clips: Clips, assumed: Assumptions, draws: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Return what confirmations find, as shares of those simulated."""
+    none = (0.0,) * (ARMS - 1)
+    seeds = seeds_needed(0.02, len(clips.folds), int(clips.folds.max()) + 1, ARMS)
+    [null] = simulate_confirmations(clips, assumed, (0.0, *none), (SEEDS,), draws, rng)
+    [three] = simulate_confirmations(clips, assumed, (0.03, *none), (SEEDS,), draws, rng)
+    [two] = simulate_confirmations(clips, assumed, (0.02, *none), (seeds,), draws, rng)
+    table = simulate_confirmations(clips, assumed, TABLE_EFFECTS, TABLE_SEEDS, draws, rng)
+    return {
+        "power_3pt": float(three.better[:, 0].mean()),
+        "power_2pt": float(two.better[:, 0].mean()),
+        "seeds_2pt": seeds,
+        "false_positive": float(null.different.any(axis=1).mean()),
+        "coverage": float(np.mean([each.covered.mean() for each in (null, three, two)])),
+        "found": {
+            str(many): {
+                f"{100 * effect:g}": float(each.different[:, np.equal(TABLE_EFFECTS, effect)].mean())
+                for effect in sorted(set(TABLE_EFFECTS))
+            }
+            for many, each in zip(TABLE_SEEDS, table, strict=True)
+        },
+    }

@@ -1,0 +1,136 @@
+"""Searches whose trials have known learning curves, through the project's own driver, ladders and points.
+
+They tell how often early stopping keeps an arm's best trial, and whether every arm gets its share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from esc50tune.knobs import Search
+from sweeps.arms import Arm, make_arms
+from sweeps.driver import Driver
+from sweeps.events import Event, EventLog
+from sweeps.presets import PRESETS
+from sweeps.simulated_confirmation import Assumptions
+from sweeps.state import SweepState, Trial
+from sweeps.studies import regularization
+
+SWEEPS = 40
+TRIALS = 8  # for each arm
+SLOTS = 4  # trials that run at a time
+EPOCHS = 50
+VAL_CLIPS = 400
+EPOCH_SD = 0.01  # of a trial's accuracy from one epoch to the next
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How an arm's trials learn.
+
+    Attributes:
+        effect: what its best strength, the middle of its range, adds to the accuracy at the end of the schedule.
+        slowness: share of the schedule by which that strength delays learning; a higher one delays it more.
+    """
+
+    effect: float
+    slowness: float
+
+
+# Made up: stronger regularization starts slower and ends higher, so that curves cross, between arms and within one.
+TRUTHS = {
+    "convnext": Truth(0.0, 0.0),
+    "label-smoothing": Truth(0.0, 0.02),
+    "dropout": Truth(0.01, 0.05),
+    "shift": Truth(0.02, 0.1),
+    "mixup": Truth(0.03, 0.15),
+}
+
+
+def simulated_arms() -> list[Arm]:
+    return make_arms(regularization(), TRUTHS, PRESETS["small"], {}, {"epochs": EPOCHS})
+
+
+def positions(arm: Arm, config: dict[str, Any]) -> tuple[float, float]:
+    """Return where a configuration's learning rate and strength lie in their ranges, 0 to 1; an arm without any
+    strength is in the middle."""
+    places = {knob: position(reach, config[knob]) for knob, reach in arm.space.items()}
+    rate = places.pop("lr")
+    return rate, next(iter(places.values()), 0.5)
+
+
+def position(reach: Search, value: float) -> float:
+    low, high, at = (math.log(number) if reach.log else number for number in (reach.low, reach.high, value))
+    return (at - low) / (high - low)
+
+
+def true_curve(arms: list[Arm], trial: Trial) -> np.ndarray:
+    """Return the accuracy that a trial has after each epoch, but for noise.
+
+    Learning rates below the best one are slower, as strengths above 0 are; all end where the schedule does.
+    """
+    arm = next(arm for arm in arms if arm.name == trial.arm)
+    truth, (rate, strength) = TRUTHS[arm.name], positions(arm, trial.config)
+    end = 0.75 + truth.effect * (1 - 4 * (strength - 0.5) ** 2) - 0.3 * (rate - 0.7) ** 2
+    delay = 0.1 + 0.05 * (1 - rate) + 2 * truth.slowness * strength
+    learned = -np.expm1(-np.arange(1, EPOCHS + 1) / EPOCHS / delay)
+    return end * learned / learned[-1]
+
+
+class UnwrittenLog(EventLog):
+    """Tells of its events and keeps no file: a simulated sweep needs none, and the disk would take most of its time."""
+
+    def __init__(self, listener: Callable[[Event], None]) -> None:
+        self.listener = listener
+
+    def append(self, event: str, **fields: Any) -> None:
+        self.listener({"event": event, **fields})
+
+
+def simulate_sweep(arms: list[Arm], seed: int, trial_sd: float, rng: np.random.Generator) -> dict[int, Trial]:
+    """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
+    state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping=True)
+    driver = Driver(arms, TRIALS * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
+    running: dict[int, np.ndarray] = {}
+    while True:
+        while len(running) < SLOTS and (trial := driver.deal()):
+            noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
+            running[trial.number] = true_curve(arms, trial) + noise
+        if not running:
+            return state.trials
+        for number, curve in list(running.items()):
+            epoch = len(state.trials[number].epochs)
+            result = {"epoch": epoch + 1, "val_acc": float(curve[epoch]), "diverged": False}
+            if not driver.record(number, result):
+                del running[number]
+
+
+def simulate_search(assumed: Assumptions, seed: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Return, for each arm, what the search gave it and what became of its best trial: means over many sweeps."""
+    arms = simulated_arms()
+    trial_sd = math.hypot(assumed.run_sd, math.sqrt(assumed.discordance / 2 / VAL_CLIPS))  # the run's, and its luck
+    rows = []
+    for number in range(SWEEPS):
+        trials = simulate_sweep(arms, seed + number, trial_sd, rng)
+        for arm in arms:
+            own = [trial for trial in trials.values() if trial.arm == arm.name]
+            ends = np.array([true_curve(arms, trial)[-1] for trial in own])
+            full = np.array([trial.reason == "finished" for trial in own])
+            rows.append(
+                {
+                    "arm": arm.name,
+                    "trials": len(own),
+                    "epochs": sum(len(trial.epochs) for trial in own) / len(own) / EPOCHS,
+                    "full": full.sum(),
+                    "kept": float(full[ends.argmax()]),
+                    "lost": ends.max() - ends[full].max(),
+                }
+            )
+    by_arm = pd.DataFrame(rows).groupby("arm", sort=False)
+    return by_arm.mean().assign(fewest=by_arm["full"].min()).to_dict(orient="index")
