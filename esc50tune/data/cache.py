@@ -32,7 +32,9 @@ def cache_root() -> Path:
 
 @dataclass(frozen=True)
 class ClipCache:
-    """The decoded clips of a dataset at one rate and length. The folder alone is enough to open it elsewhere.
+    """The decoded clips of a dataset at one rate and length, or what a feature made of them beforehand.
+
+    Its folder's path is enough to open it in another process.
 
     Attributes:
         folder: holds `fold-N.npy`, int16 [clips, T], rows in the order of the csv, and `index.json`.
@@ -40,6 +42,7 @@ class ClipCache:
         labels: label of each row, by fold.
         sources: source recording of each row, by fold.
         facts: how many clips were padded, cut, of several channels; how many had which rate.
+        latents: where encoded clips have their `fold-N.npy`, seen from `folder`: several folders of codes share them.
     """
 
     folder: Path
@@ -47,17 +50,18 @@ class ClipCache:
     labels: dict[int, list[int]]
     sources: dict[int, list[str]]
     facts: dict[str, Any]
+    latents: str = "."
 
     @classmethod
     def at(cls, folder: Path) -> ClipCache:
         """Open the cache that lies in `folder`."""
         index = json.loads((folder / INDEX).read_text())
         by_fold = {key: {int(fold): rows for fold, rows in index[key].items()} for key in ("labels", "sources")}
-        return cls(folder, index["classes"], facts=index["facts"], **by_fold)
+        return cls(folder, index["classes"], facts=index["facts"], latents=index.get("latents", "."), **by_fold)
 
     def fold(self, number: int) -> np.ndarray:
-        """Open the clips of one fold, int16 [clips, T], read-only and memory-mapped."""
-        return np.load(self.folder / f"fold-{number}.npy", mmap_mode="r")
+        """Open one fold, read-only and memory-mapped: int16 [clips, T], or float32 [clips, C, T] of encoded clips."""
+        return np.load(self.folder / self.latents / f"fold-{number}.npy", mmap_mode="r")
 
     def codes(self, number: int) -> np.ndarray | None:
         """Open the codes of one fold of encoded clips, int16 [clips, N, T]; None where they are not encoded."""
