@@ -1,36 +1,22 @@
-"""A table in the terminal, as Markdown, and as CSV."""
+"""A table as Markdown and as CSV."""
 
 from __future__ import annotations
 
-import pandas as pd
-from rich import box
-from rich.console import Group
-from rich.table import Table as TerminalTable
-from rich.text import Text
-
-from analysis.table import Table
-
-
-def as_terminal(table: Table) -> Group:
-    """Return the table for a terminal of 80 columns, without its caption; a line stands above each baseline's rows."""
-    # Edges, which would be empty, are left out for their two columns.
-    shown = TerminalTable(box=box.HORIZONTALS, show_edge=False, padding=0)
-    for column in table.in_terminal:
-        shown.add_column(column.short, justify="left" if column.words else "right", no_wrap=True)
-    ends = [*table.starts[1:], False]
-    for cells, end in zip(table.cells(table.in_terminal), ends, strict=True):
-        shown.add_row(*cells, end_section=end)
-    # The title is none of the table's own, which would be wrapped where the table is narrow.
-    return Group(Text(table.title, style="italic"), "", shown)
+from analysis.table import Column, Table
 
 
 def as_markdown(table: Table, with_caption: bool = True) -> str:
     """Return the table with its title and caption as Markdown."""
     columns = table.on_paper
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in table.cells(columns)]
-    body = pd.DataFrame(cells, columns=[column.heading for column in columns]).to_markdown(
-        index=False, colalign=["left" if column.words else "right" for column in columns], disable_numparse=True
-    )
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in table.cells(columns)]
+    rows.insert(0, [column.heading for column in columns])
+    widths = [max(3, *map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(aligned, row, widths, columns)) + " |" for row in rows]
+    rules = [
+        ":" + "-" * (width - 1) if column.words else "-" * (width - 1) + ":"
+        for width, column in zip(widths, columns, strict=True)
+    ]
+    body = "\n".join([lines[0], "| " + " | ".join(rules) + " |", *lines[1:]])
     caption = table.caption.replace("* UNTRAINED", r"\* UNTRAINED")  # at the start of a line it would make a list
     return f"## {table.title}\n\n{body}\n" + f"\n{caption}\n" * with_caption
 
@@ -41,3 +27,7 @@ def as_csv(table: Table) -> str:
     if "feature" in frame:
         frame.insert(0, "feature", frame.pop("feature"))
     return frame.to_csv(index=False)
+
+
+def aligned(cell: str, width: int, column: Column) -> str:
+    return cell.ljust(width) if column.words else cell.rjust(width)

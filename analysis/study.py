@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.alerts import alerts
 from analysis.confirmed_tables import clean_table, confirmed_tables
 from analysis.effort_tables import effort_tables
 from analysis.error_tables import error_tables
@@ -36,6 +37,13 @@ class Study:
     confirmed: list[Table]
     search: list[Table]
     health: list[str]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the main tables, a paragraph each."""
+        caption = self.main[0].caption
+        unsaid = [sentence for sentence in alerts(self.results) if sentence not in caption]
+        return [caption, *unsaid, *(f"Check: {sentence}" for sentence in self.health)]
 
     @property
     def tables(self) -> list[Table]:

@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from filelock import FileLock, Timeout
 
-from analysis.__main__ import write_tables
 from analysis.load import load_results
 from analysis.statistics import seeds_needed
+from analysis.terminal import write_tables
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError

@@ -11,7 +11,7 @@ from pathlib import Path
 import ray
 import torch
 
-from analysis.__main__ import write_tables
+from analysis.terminal import write_tables
 from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
 from sweeps.cluster import fit, machines_of, start_ray

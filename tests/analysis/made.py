@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from analysis.render import as_csv, as_terminal
+from analysis.render import as_csv
 from analysis.table import Table
+from analysis.terminal import as_terminal
 
 FIXED = {
     "model": "convnext",

@@ -85,7 +85,7 @@ def test_one_comparison_is_no_comparisons(tmp_path: Path) -> None:
 
 
 def test_what_the_reference_has_on_is_said_in_the_answer(tmp_path: Path) -> None:
-    arms = [arm | {"fixed": arm["fixed"] | {"label_smoothing": 0.1}} for arm in ARMS]
+    arms = [arm | {"on": ["label-smoothing", *arm["on"]]} for arm in ARMS]
     results = load_results(write_study(tmp_path / "study", arms=arms))
     _, ablation = answers(results, make_outcome(results))
     assert ablation.heading.startswith("Against convnext with label-smoothing on, which gets ")

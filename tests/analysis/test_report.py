@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import analysis.report
-from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
 from analysis.report import write_report
 from analysis.study import read_study
+from analysis.terminal import write_tables
 from tests.analysis.made import captured, edit_json, predictions, write_right, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +157,7 @@ def test_search_values_stand_apart_and_are_labelled(page: str) -> None:
 
 def test_the_markdown_says_the_same(study: Path) -> None:
     text = (study / "report" / "report.md").read_text()
-    answer, first_table = text.index("- **mixup**: +58.3 points over the plain ConvNeXt"), text.index("|:--")
+    answer, first_table = text.index("- **mixup**: +58.3 points over the plain ConvNeXt"), text.index("| :--")
     assert answer < text.index("## What this is") < first_table
     for picture in re.findall(r"!\[.+\]\((.+)\)", text):
         assert (study / "report" / picture).is_file()

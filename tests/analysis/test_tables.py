@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import write_tables
 from analysis.errors import ResultsError
 from analysis.load import Results, load_results
 from analysis.render import as_csv, as_markdown
 from analysis.search_tables import search_tables
 from analysis.table import Table
+from analysis.terminal import write_tables
 from tests.analysis.made import ARMS, captured, csv_rows, made_arm, made_manifest, shown
 
 MANIFEST = made_manifest(arms=ARMS[:3], classes=10, clips=400, trials=6)
