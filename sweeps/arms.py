@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,10 +75,9 @@ def make_arms(
     return arms
 
 
-def without_effect(arms: list[Arm], reference: str | None) -> list[str]:
-    """Name the arms whose method every arm has on already, by the preset or --set, so that they compare nothing."""
-    plain = next((arm.fixed for arm in arms if arm.name == reference), None)
-    return [arm.name for arm in arms if arm.name != reference and arm.fixed == plain]
+def without_effect(arms: list[Arm], plain: Arm | None) -> list[str]:
+    """Name the arms that are the same as the plain one: the preset or --set has their method on in every arm."""
+    return [arm.name for arm in arms if plain and arm.name != plain.name and arm.fixed == plain.fixed]
 
 
 def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], settings: dict[str, Any]) -> Arm:
@@ -86,6 +86,8 @@ def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], sett
     preset_knobs = preset.for_arm(study.name, wanted["model"], wanted.get("feature"))
     feature = wanted.get("feature", preset_knobs["feature"])
     common = {**base, **preset_knobs, **method.fixed}
+    if common.get("crop_seconds", 0) >= base.get("clip_seconds", math.inf):
+        common["crop_seconds"] = 0  # the preset's crops would leave nothing out
     own = not_on_yet(own_knobs(method, feature), TrialConfig.from_flat({**common, **settings}))
     config = TrialConfig.from_flat({**common, **own, **settings})
     refuse_contradictions(name, method, own, settings, config)

@@ -147,6 +147,8 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     preset = find_preset(args.preset, total(machines).gpus > 0)
     settings = dict(parse_setting(text) for text in args.set)
     if args.feature is not None:
+        if "feature" in settings:
+            raise UserError(f"--feature {args.feature} and --set feature={settings['feature']}: leave out one of them")
         settings["feature"] = args.feature
     if "encodec_weights" in settings:
         raise UserError(f"--set encodec_weights={settings['encodec_weights']}: use --encodec-weights")
@@ -159,8 +161,11 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     split = choose_split(args, dataset, preset)
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
-    if args.encodec_weights and all(arm.fixed["feature"] != "encodec" for arm in arms):
-        raise UserError(f"no arm is on EnCodec's features: leave out --encodec-weights {args.encodec_weights}")
+    encoders = {arm.fixed["encodec_weights"] for arm in arms if arm.fixed["feature"] == "encodec"}
+    if args.encodec_weights and args.encodec_weights not in encoders:
+        raise UserError(
+            f"no arm takes EnCodec's weights from there: leave out --encodec-weights {args.encodec_weights}"
+        )
     parameters = check_arms(arms, len(dataset.classes), args.debug)
     waves = {arm.name: open_waves(dataset, arm.config({}, 0)) for arm in arms}
     data = open_search_data(waves[arms[0].name], split)
@@ -211,7 +216,10 @@ def choose_arms(
 ) -> tuple[list[str], list[str]]:
     """Return the names of the arms to run, and of those default arms that are not run because they compare nothing."""
     names = list(study.default) if args.arms is None else [name.strip() for name in args.arms.split(",")]
-    idle = without_effect(make_arms(study, names, preset, {}, settings), study.reference)
+    arms = make_arms(study, names, preset, {}, settings)
+    idle = without_effect(
+        arms, make_arms(study, [study.reference], preset, {}, settings)[0] if study.reference else None
+    )
     if idle and args.arms is not None:
         raise UserError(
             f"arm '{idle[0]}' would be the same as '{study.reference}': the preset, --base or --set switches it on in "

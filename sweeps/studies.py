@@ -115,6 +115,7 @@ def study_of(args: argparse.Namespace) -> Study:
     """
     if args.script == "architectures":
         return architectures(args.default_arms)
+    study = regularization(args.default_arms, args.base)
     if args.base and args.feature:
         raise UserError(f"--base {args.base} has a feature of its own; leave out --feature {args.feature}")
-    return regularization(args.default_arms, args.base)
+    return study

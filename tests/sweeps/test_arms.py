@@ -9,7 +9,7 @@ import pytest
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS, active
-from sweeps.arms import Arm, make_arms, without_effect
+from sweeps.arms import Arm, make_arms, search_range, without_effect
 from sweeps.presets import PRESETS
 from sweeps.studies import Study, architectures, regularization
 
@@ -105,12 +105,75 @@ def test_an_arm_never_has_less_of_its_method_than_the_plain_one(base: str) -> No
     plain, dropout, combined = arms = make([base, "dropout", "all"], regularization(base=base), preset="seed")
     assert plain.fixed["dropout"] == combined.fixed["dropout"] == {"convnext-encodec": 0.25, "causal-lm": 0.05}[base]
     assert combined.fixed["mixup"] == 0.4
-    assert without_effect(arms, base) == [dropout.name]
+    assert without_effect(arms, arms[0]) == [dropout.name]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("base", ["convnext", *BASES, "causal-lm"])
+def test_no_trial_of_an_arm_has_less_of_its_method_than_the_plain_one(base: str, preset: str) -> None:
+    study = regularization(base=None if base == "convnext" else base)
+    (plain,) = make([base], study, preset)
+    for method in REGULARIZERS:
+        try:
+            (arm,) = make([method.name], study, preset)
+        except UserError:
+            continue  # a method that the base has no place for
+        for knob in method.on:
+            assert arm.fixed[knob] >= plain.fixed[knob]
+            assert knob not in arm.space or arm.space[knob].low >= plain.fixed[knob]
+
+
+ALL_BUT_ON = {"sam_rho": 0.05, "mixup": 0.4, "shift": 1.0}  # what the seed preset leaves off of the arm `all`
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "changed"),
+    [
+        ("convnext", "mixup", {"mixup": 0.4}),
+        ("convnext", "shift", {"shift": 1.0, "gain_db": 6.0, "polarity": 0.5}),
+        ("convnext", "sam", {"sam_rho": 0.05}),
+        ("convnext", "weight-decay", {"weight_decay": 0.1}),
+        ("convnext", "all", {**ALL_BUT_ON, "gain_db": 6.0, "polarity": 0.5}),
+        ("convnext-raw", "crop", {"crop_seconds": 1.5}),
+        ("convnext-logmel", "frequency-mask", {"frequency_mask": 0.2}),
+        ("convnext-encodec", "shift", {"shift": 1.0}),
+        ("convnext-encodec", "all", ALL_BUT_ON),
+        ("causal", "code-lm", {"code_lm": 1.0}),
+        ("causal-lm", "mixup", {"mixup": 0.4}),
+        ("causal-lm", "all", {"mixup": 0.4, "shift": 1.0}),
+    ],
+)
+def test_on_the_seed_preset_an_arm_is_the_plain_one_and_its_method(base: str, name: str, changed: dict) -> None:
+    study = regularization(base=None if base == "convnext" else base)
+    plain, arm = make([base, name], study, preset="seed")
+    assert {knob: value for knob, value in arm.fixed.items() if value != plain.fixed[knob]} == changed
+    assert set(arm.space) == {"lr"} | (set() if name == "all" else {knob for knob in changed if search_range(knob)})
+
+
+@pytest.mark.parametrize(
+    ("base", "on"),
+    [
+        ("convnext", ["dropout", "channel-dropout", "label-smoothing"]),
+        ("convnext-encodec", ["dropout", "channel-dropout", "label-smoothing"]),
+        ("causal-lm", ["dropout", "channel-dropout", "sam", "label-smoothing", "code-lm"]),
+    ],
+)
+def test_what_the_seed_preset_has_on_gives_no_arm_of_its_own(base: str, on: list[str]) -> None:
+    study = regularization(base=None if base == "convnext" else base)
+    names = [*on, "mixup", "shift", "weight-decay", "all"]
+    plain, *arms = make([base, *names], study, preset="seed")
+    assert without_effect(arms, plain) == on
+
+
+def test_crops_of_the_preset_give_way_to_clips_that_are_no_longer() -> None:
+    for seconds, crop in ((0.25, 0.0), (1.5, 0.0), (2.0, 1.5)):
+        (arm,) = make_arms(architectures(), ["convnext-raw"], PRESETS["small"], {"clip_seconds": seconds}, {})
+        assert arm.fixed["crop_seconds"] == crop
 
 
 def test_arms_that_equal_the_plain_one_are_named() -> None:
     arms = make(["baseline", "convnext", "dropout", "mixup"], dropout="0.1")
-    assert without_effect(arms, "convnext") == ["dropout"]
+    assert without_effect(arms, arms[1]) == ["dropout"]
 
 
 @pytest.mark.parametrize(
