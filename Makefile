@@ -4,17 +4,26 @@ PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: sweep test clean
+.PHONY: sweep resume test faults clean
 .DEFAULT_GOAL := sweep
 
 sweep: .venv/installed
 	$(BIN)/python sweeps/regularization.py --num-samples 40 $(ARGS)
+
+# The newest results folder, unless NAME=results/... says which.
+resume: NAME ?= $(shell ls -td results/*/ 2>/dev/null | head -1)
+resume: .venv/installed
+	$(BIN)/python sweeps/regularization.py --resume "$(NAME)" $(ARGS)
 
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest $(ARGS)
+
+# What may happen to a sweep on a machine, done to real processes and Ray nodes; several minutes.
+faults: .venv/installed
+	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 # Written last, so that an installation cut in the middle is taken up again.
 .venv/installed: requirements.txt

@@ -3,62 +3,101 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import ResultsError
+from analysis.shapes import BEGUN, EVENT, Shape, misfit, whole
 
 FORMAT = 1  # the newest format that this reader understands
 
 
-def read_manifest(path: Path, keys: Iterable[str]) -> dict[str, Any]:
-    """Read a manifest that has `keys`.
+def damaged(path: Path, why: str) -> ResultsError:
+    return ResultsError(f"'{path}' is damaged: {why}")
+
+
+def is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # no permission, or a name too long
+        raise ResultsError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def read_manifest(path: Path, shape: dict[str, Shape]) -> dict[str, Any]:
+    """Read a manifest of this shape.
 
     Raises:
         ResultsError: it has a newer format, or is damaged.
     """
     try:
-        manifest = json.loads(path.read_bytes())
-    except ValueError:  # no JSON, or no UTF-8
-        raise ResultsError(f"'{path}' is damaged: it is no JSON") from None
+        manifest = json.loads(read_bytes(path))
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or thousands of brackets
+        raise damaged(path, "it is no JSON") from None
     version = manifest.get("format") if isinstance(manifest, dict) else None
-    if isinstance(version, int) and version > FORMAT:
+    if whole(version) and version > FORMAT:
         newer = f"'{path.parent}' has format {version}, this program reads up to {FORMAT}"
         raise ResultsError(f"{newer}; use a newer version of it")
-    missing = ["format"] if version != FORMAT else [key for key in keys if key not in manifest]
-    if missing:
-        raise ResultsError(f"'{path}' is damaged: it has no {missing[0]}")
+    fault = "it has no format" if version != FORMAT else misfit(manifest, shape)
+    if fault:
+        raise damaged(path, fault)
     return manifest
 
 
-def require(path: Path, parts: Iterable[dict[str, Any]], keys: Iterable[str], name: str) -> None:
-    """Check that each of a manifest's parts has `keys`.
-
-    Raises:
-        ResultsError: one lacks one.
-    """
-    missing = [key for part in parts for key in keys if key not in part]
-    if missing:
-        raise ResultsError(f"'{path}' is damaged: one of its {name} has no {missing[0]}")
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path, shapes: dict[str, Shape] = BEGUN) -> list[dict[str, Any]]:
     """Read the events of a log. A last line without its end is a write that was cut, and is left out.
+
+    Args:
+        path: the log; it may be missing.
+        shapes: of its events, by their kinds; the others are not looked into.
 
     Raises:
         ResultsError: another line is damaged.
     """
-    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-    events = []
+    lines = read_bytes(path).split(b"\n") if is_file(path) else [b""]
+    events: list[Any] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             events.append(json.loads(line))
-        except ValueError:  # no JSON, or no UTF-8
+        except (ValueError, RecursionError):
             raise ResultsError(f"'{path}', line {number} is damaged") from None
+    arms: dict[int, str] = {}
+    epochs: dict[int, int] = {}
+    for number, event in enumerate(events, start=1):
+        fault = misfit(event, EVENT) or misfit(event, shapes.get(event["event"], EVENT))
+        if fault := fault or out_of_turn(event, arms, epochs):
+            raise ResultsError(f"'{path}', line {number} is damaged: {fault}")
     return events
+
+
+def out_of_turn(event: dict[str, Any], arms: dict[int, str], epochs: dict[int, int]) -> str:
+    """Return why an event cannot follow those before it, in words; nothing where it can, and then it counts as one.
+
+    Args:
+        event: it has its shape.
+        arms: of the trials that were dealt.
+        epochs: of those that had any, the last.
+    """
+    trial = event["trial"]
+    if event["event"] == "deal":
+        if trial in arms:
+            return f"trial {trial} was dealt before"
+        arms[trial] = event["arm"]
+    if event.get("arm", arms.get(trial)) != arms.get(trial) or trial not in arms:
+        return f"no trial {trial} of this arm was dealt"
+    if event["event"] == "epoch":
+        if event["epoch"] != epochs.get(trial, event["epoch"] - 1) + 1:
+            return f"epoch {event['epoch']} of trial {trial} does not follow epoch {epochs[trial]}"
+        epochs[trial] = event["epoch"]
+    return ""
 
 
 def is_cut(path: Path) -> bool:
     """Tell whether the log's last line is a write that was cut."""
-    return path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+    return is_file(path) and read_bytes(path)[-1:] not in (b"", b"\n")

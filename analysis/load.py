@@ -11,12 +11,9 @@ import pandas as pd
 
 from analysis.confirmed import Confirmed
 from analysis.errors import ResultsError
-from analysis.files import is_cut, read_events, read_manifest, require
+from analysis.files import damaged, is_cut, is_file, read_events, read_manifest
 from analysis.load_confirmed import load_confirmed
-
-# what tables and figures cannot do without, of the manifest and of each of its arms
-KEYS = ("name", "data", "split", "preset", "arms", "reference", "trials", "scheduler")
-ARM_KEYS = ("name", "against", "fixed", "on", "space", "parameters", "epochs")
+from analysis.shapes import LARGE, MANIFEST, ROWS, SEARCH, number
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,66 @@ def load_results(folder: Path) -> Results:
         ResultsError: it is no results folder, or one of a newer format, or damaged.
     """
     path = folder / "manifest.json"
-    if not path.is_file():
+    if not is_file(path):
         raise ResultsError(f"'{folder}' is no results folder: there is no manifest.json in it")
-    manifest = read_manifest(path, KEYS)
-    require(path, manifest["arms"], ARM_KEYS, "arms")
+    manifest = read_manifest(path, MANIFEST)
+    arms = {arm["name"]: arm for arm in manifest["arms"]}
+    if fault := misfit_arms(manifest, arms):
+        raise damaged(path, fault)
     log, left_out, confirmed = folder / "events.jsonl", [], None
-    events = read_events(log)
+    events = read_events(log, SEARCH)
+    foreign = {event["trial"]: event["arm"] for event in deals(events) if event["arm"] not in arms}
+    if foreign:
+        left_out.append(f"Trials of no arm of the manifest are left out: {', '.join(sorted({*foreign.values()}))}.")
+        events = [event for event in events if event["trial"] not in foreign]
+    for deal in deals(events):
+        complete(deal, arms[deal["arm"]], log)
     if is_cut(log):
         left_out.append(f"The last line of '{log.name}' was cut, and is left out.")
     try:
-        confirmed = load_confirmed(folder, [arm["name"] for arm in manifest["arms"]])
+        confirmed = load_confirmed(folder, arms)
     except ResultsError as error:
         left_out.append(f"ALL CONFIRMED RUNS ARE LEFT OUT: {error}.")
     return Results(manifest, events, confirmed, left_out)
+
+
+def misfit_arms(manifest: dict[str, Any], arms: dict[str, dict[str, Any]]) -> str:
+    """Return what is wrong between a manifest's arms, in words; nothing where all is well."""
+    if not arms:
+        return "it has no arms"
+    if len(arms) < len(manifest["arms"]):
+        return "two of its arms have one name"
+    if max(len(arms), sum(len(arm["space"]) for arm in arms.values())) > ROWS:
+        return f"it has more than {ROWS} arms, or ranges of their knobs"
+    for arm in arms.values():
+        against = arms.get(arm["against"])
+        # The reference alone is compared with an arm while others are compared with it.
+        if against and against["against"] in arms and against["name"] != manifest["reference"]:
+            return f"its arm '{arm['name']}' is against '{against['name']}', which is against another"
+        if arm["against"] == arm["name"]:
+            return f"its arm '{arm['name']}' is against itself"
+    return ""
+
+
+def deals(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == "deal"]
+
+
+def complete(deal: dict[str, Any], arm: dict[str, Any], log: Path) -> None:
+    """See to it that the configuration of a trial has all knobs of its arm.
+
+    Raises:
+        ResultsError: a knob that the search varies has a value that it cannot have.
+    """
+    values = arm["fixed"] | deal["sampled"]
+    deal["config"] = values | deal.get("config", {})
+    if not (fits_spaces(values, arm) and fits_spaces(deal["config"], arm)):
+        raise damaged(log, f"trial {deal['trial']} has a value that its arm cannot have")
+
+
+def fits_spaces(values: dict[str, Any], arm: dict[str, Any]) -> bool:
+    """Tell whether there is a value, on its scale, of every knob that the search varies."""
+    return all(
+        number(values.get(knob)) and (0 if space["log"] else -LARGE) < values[knob] < LARGE
+        for knob, space in arm["space"].items()
+    )

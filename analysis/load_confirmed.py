@@ -12,10 +12,10 @@ import pandas as pd
 
 from analysis.confirmed import Confirmed, Run, label, labels, run_of
 from analysis.errors import ResultsError
-from analysis.files import is_cut, read_events, read_manifest, require
+from analysis.files import damaged, is_cut, is_file, read_events, read_manifest
+from analysis.shapes import CONFIRM, CONFIRMED, LARGE, ROWS
 
-KEYS = ("data", "frozen", "left_out", "folds", "seeds", "test_fold", "searched")
-FROZEN_KEYS = ("arm", "rank", "trial", "val_acc", "config", "parameters", "epochs")
+RUNS = 100_000  # a manifest that asks for more would keep the reader busy for hours
 COLUMNS = ("filename", "fold", "target", "category", "source")
 
 
@@ -32,10 +32,9 @@ def load_confirmed(folder: Path, arms: Collection[str]) -> Confirmed | None:
         ResultsError: nothing of it can be used.
     """
     path = folder / "confirm" / "manifest.json"
-    if not path.is_file():
+    if not is_file(path):
         return None
-    manifest = read_manifest(path, KEYS)
-    require(path, manifest["frozen"], FROZEN_KEYS, "frozen configurations")
+    manifest = read_frozen(path)
     clips = read_clips(path.with_name("clips.csv"), manifest)
     faults = [f"{name} is frozen and is no arm of this sweep: left out." for name in foreign(manifest, arms)]
     manifest["frozen"] = [entry for entry in manifest["frozen"] if entry["arm"] in arms]
@@ -48,6 +47,30 @@ def load_confirmed(folder: Path, arms: Collection[str]) -> Confirmed | None:
     return replace(confirmed, left_out=[*faults, *incomplete(confirmed)])
 
 
+def read_frozen(path: Path) -> dict[str, Any]:
+    """Read the manifest of the second phase.
+
+    Raises:
+        ResultsError: it has a newer format, or is damaged.
+    """
+    manifest = read_manifest(path, CONFIRM)
+    if fault := misfit_runs(manifest):
+        raise damaged(path, fault)
+    return manifest
+
+
+def misfit_runs(manifest: dict[str, Any]) -> str:
+    """Return what is wrong with the runs that a manifest asks for, in words; nothing where all is well."""
+    arms, folds = labels(manifest), manifest["folds"]
+    if len(arms) > len(set(arms)):
+        return "two of its frozen configurations have one rank"
+    if len(folds) > len(set(folds)):
+        return "one of its folds is there twice"
+    if len(arms) > ROWS or len(arms) * len(folds) * manifest["seeds"] > RUNS:
+        return f"it has {len(arms)} frozen configurations, {len(folds)} folds and {manifest['seeds']} seeds"
+    return ""
+
+
 def foreign(manifest: dict[str, Any], arms: Collection[str]) -> list[str]:
     return sorted({entry["arm"] for entry in manifest["frozen"]} - set(arms))
 
@@ -57,7 +80,7 @@ def read_log(path: Path, faults: list[str]) -> list[dict[str, Any]]:
     if is_cut(path):
         faults.append(f"The last line of 'confirm/{path.name}' was cut, and is left out.")
     try:
-        return read_events(path)
+        return read_events(path, CONFIRMED)
     except ResultsError as error:
         faults.append(f"{error}: the costs of the confirmed runs are left out.")
         return []
@@ -68,14 +91,18 @@ def read_clips(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
         clips = pd.read_csv(path, dtype={"source": str, "category": str}, keep_default_na=False)
     except FileNotFoundError:
         raise ResultsError(f"'{path}' is missing") from None
+    except OSError as error:
+        raise ResultsError(f"'{path}' cannot be read: {error.strerror}") from None
     except (ValueError, pd.errors.ParserError):  # no UTF-8, nothing in it, or lines of different lengths
-        raise ResultsError(f"'{path}' is damaged: it is no table") from None
+        raise damaged(path, "it is no table") from None
     missing = [name for name in COLUMNS if name not in clips]
     if missing:
-        raise ResultsError(f"'{path}' is damaged: it has no column {missing[0]}")
+        raise damaged(path, f"it has no column {missing[0]}")
     if len(clips) != manifest["data"]["clips"]:
-        wrong = f"it has {len(clips)} clips, the manifest {manifest['data']['clips']}"
-        raise ResultsError(f"'{path}' is damaged: {wrong}")
+        raise damaged(path, f"it has {len(clips)} clips, the manifest {manifest['data']['clips']}")
+    for column, end in (("fold", LARGE), ("target", len(manifest["data"]["classes"]))):
+        if len(clips) and not (clips[column].dtype.kind in "iu" and clips[column].between(0, end - 1).all()):
+            raise damaged(path, f"its column {column} has values that cannot be")
     return clips
 
 
@@ -90,7 +117,7 @@ def read_predictions(
                 path = folder / "predictions" / f"{frozen['arm']}-{frozen['rank']}-fold{fold}-seed{seed}.npy"
                 run = label(frozen["arm"], frozen["rank"]), fold, seed
                 expected.add(path)
-                if not path.is_file():
+                if not is_file(path):
                     continue
                 logits, shape = read_array(path), (int((clips["fold"] == fold).sum()), classes)
                 if logits is None or logits.shape != shape:
@@ -104,10 +131,11 @@ def read_predictions(
 
 def read_array(path: Path) -> np.ndarray | None:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
+        # Mapped, an array takes no more memory than its file has bytes, whatever its header says.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception:  # NumPy raises many kinds for a damaged header
         return None
-    return array if isinstance(array, np.ndarray) and array.dtype.kind == "f" else None
+    return np.array(array) if isinstance(array, np.ndarray) and array.dtype.kind == "f" else None
 
 
 def other_configurations(manifest: dict[str, Any], events: list[dict[str, Any]]) -> set[Run]:

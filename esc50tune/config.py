@@ -40,10 +40,17 @@ class TrainingKnobs(BaseModel):
     batch_size: int = knob(
         16, "clips a step", unit="clips", source="16 on raw audio, 64 on EnCodec: seed", ge=1, le=4096
     )
+    batch_parts: int = knob(
+        1,
+        "parts in which a batch is computed, one after the other: less memory, the same step",
+        source="2 where a trial ran out of memory",
+        ge=1,
+        le=4096,
+    )
     lr: float = knob(
         1e-3,
         "AdamW's highest learning rate",
-        source="seed 1e-4, EAT-S 3e-4, ConvNeXt 4e-3 at batch 4096",
+        source="seed 1e-4, EAT-S 3e-4, ConvNeXt 4e-3 at batch 4096; default and range between them: our choice",
         search=Search(2e-4, 5e-3, log=True),
         gt=0.0,
         le=1.0,

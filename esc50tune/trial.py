@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
 from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.data.clips import Clips, TrialData, batches
 from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
 from esc50tune.regularizers import Regularizer, active
@@ -65,10 +66,9 @@ def train_trial(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     finish: Callable[[Trainer], dict[str, float]] | None = None,
+    known: int = 0,
 ) -> Iterator[EpochResult]:
     """Train from scratch, or from `checkpoint` where that file exists, and yield one result an epoch.
-
-    The last result is yielded even if all of the training was in the checkpoint.
 
     A trial's score is `val_acc` of the last epoch of its full schedule: no epoch is ever picked.
 
@@ -78,21 +78,28 @@ def train_trial(
         device: where to train; the first GPU if there is one, else the CPU.
         checkpoint: written whole after each epoch, before its result is yielded; None keeps nothing.
         finish: called when the schedule is done, before the last result is yielded; returns figures for that result.
+        known: the results of so many epochs are known, and not yielded again. The checkpoint may be one epoch ahead of
+            them, if its result was lost, or behind, if it was lost itself.
     """
     trainer = Trainer(config, data, device or default_device())
-    result = trainer.load(checkpoint) if checkpoint is not None and checkpoint.exists() else None
-    while result is None or trainer.epoch < config.epochs:
+    for result in epoch_results(trainer, checkpoint):
+        if finish is not None and result.epoch == config.epochs and not result.diverged:
+            result = replace(result, figures=result.figures | finish(trainer))
+        if result.epoch > known:
+            yield result
+
+
+def epoch_results(trainer: Trainer, checkpoint: Path | None) -> Iterator[EpochResult]:
+    """Yield the checkpoint's result, where there is one, and that of each epoch after it."""
+    if checkpoint is not None and checkpoint.exists():
+        yield trainer.load(checkpoint)
+    while trainer.epoch < trainer.config.epochs:
         result = trainer.run_epoch()
-        if result.diverged:
-            yield result
-            return
-        if checkpoint is not None:
+        if checkpoint is not None and not result.diverged:
             trainer.save(checkpoint, result)
-        if trainer.epoch < config.epochs:
-            yield result
-    if finish is not None:
-        result = replace(result, figures=result.figures | finish(trainer))
-    yield result
+        yield result
+        if result.diverged:
+            return
 
 
 def default_device() -> torch.device:
@@ -171,23 +178,36 @@ class Trainer:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            with self.autocast():
-                frames = self.classifier.model.frames(x)
-                logits = self.classifier.model.classify(frames).float()
-                tasks = auxiliaries(self.methods, self.classifier, frames, batch)
-            losses = F.cross_entropy(logits, batch.targets, reduction="none")
-            loss = losses.mean() + sum(task.loss for task in tasks)
-            loss.backward()
+            size = math.ceil(len(batch) / self.config.batch_parts)
+            starts = range(0, len(batch), size)
+            told = [self.add_gradients(x[at : at + size], batch.part(at, at + size), len(batch)) for at in starts]
             if self.config.clip_grad > 0.0:
                 nn.utils.clip_grad_norm_(self.classifier.parameters(), self.config.clip_grad)
-            right = logits.detach().argmax(1) == batch.targets.argmax(1)
-            passes.append({"loss": losses.detach(), "acc": right, **figures_of(tasks)})
-            return loss
+            losses, figures = zip(*told, strict=True)
+            passes.append({name: torch.cat([part[name] for part in figures]) for name in figures[0]})
+            return sum(losses)
 
         self.optimizer.step(closure)
         for method in self.methods:
             method.after_step(self.classifier)
         return passes[0]
+
+    def add_gradients(self, x: Tensor, batch: Batch, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradients of some of a step's `size` clips; return their share of its loss, and each clip's figures.
+
+        Args:
+            x: their features [B, C, T].
+            batch: what is to be learned of them.
+        """
+        with self.autocast():
+            frames = self.classifier.model.frames(x)
+            logits = self.classifier.model.classify(frames).float()
+            tasks = auxiliaries(self.methods, self.classifier, frames, batch)
+        losses = F.cross_entropy(logits, batch.targets, reduction="none")
+        loss = (losses.mean() + sum(task.loss for task in tasks)) * (len(batch) / size)
+        loss.backward()
+        right = logits.detach().argmax(1) == batch.targets.argmax(1)
+        return loss.detach(), {"loss": losses.detach(), "acc": right, **figures_of(tasks)}
 
     def evaluated(self) -> nn.Module:
         """Return the classifier to evaluate and to predict with."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import ResultsError
@@ -63,11 +64,22 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         help="how points are chosen (default %(default)s)",
     )
     how.add_argument("--scheduler", choices=("asha", "none"), default="asha", help="early stopping, one ladder an arm")
+    how.add_argument("--time-budget", metavar="TIME", help="stop cleanly after 90s, 45m or 2h, all runs of it together")
     add_machine_flags(parser)
+    earlier = parser.add_argument_group("an earlier sweep")
+    earlier.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the sweep in results/NAME")
+    earlier.add_argument("--extend", type=at_least(1), metavar="N", help="with --resume: run N trials more")
+    earlier.add_argument("--force", action="store_true", help="with --resume: although code or packages differ")
     out = parser.add_argument_group("results")
     out.add_argument("--results", default="results", help="folder of results folders (default %(default)s)")
     out.add_argument("--name", help="name of this sweep's folder (default: date and time)")
     out.add_argument("--dry-run", action="store_true", help="check everything, print the plan, start nothing")
+    out.add_argument(
+        "--wandb",
+        choices=("off", "offline", "online"),
+        default="off",
+        help="log each trial to Weights & Biases, or to files that `wandb sync` uploads (default %(default)s)",
+    )
     debug = parser.add_argument_group("one trial, in this process, without Ray")
     debug.add_argument("--debug", action="store_true", help="run one trial here; breakpoints work")
     debug.add_argument("--arm", help="with --debug: whose default setting to run (default: the first arm)")
@@ -85,7 +97,14 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
 
 def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:
     """Run a sweep script."""
-    end_with(lambda: dispatch(make_parser(name, description, default_arms).parse_args()))
+    parser = make_parser(name, description, default_arms)
+
+    def run() -> int:
+        args = parser.parse_args()
+        args.given = {flag for flag, value in vars(args).items() if value != parser.get_default(flag)}
+        return dispatch(args)
+
+    end_with(run)
 
 
 def end_with(run: Callable[[], int]) -> NoReturn:
@@ -107,6 +126,8 @@ def end_with(run: Callable[[], int]) -> NoReturn:
 
 def dispatch(args: argparse.Namespace) -> int:
     """Do what the command line asks for. Imports wait until here, so that --help does not wait for them."""
+    if args.resume is None and (args.extend is not None or args.force):
+        raise UserError("--extend and --force go with --resume")
     if args.debug:
         from sweeps.debug import debug
 

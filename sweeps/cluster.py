@@ -14,6 +14,8 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import TuneError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esc50tune.errors import UserError
 from sweeps.console import Console, say, shown
@@ -22,6 +24,7 @@ from sweeps.manifest import ROOT
 from sweeps.resources import Machine, Share, this_machine, total
 from sweeps.shells import ArmScheduler, DealingSearcher
 from sweeps.state import Trial
+from sweeps.travel import Freight
 
 # Set before Ray starts its processes; they inherit them.
 RAY_SETTINGS = {
@@ -62,6 +65,28 @@ def join_cluster(address: str) -> list[Machine]:
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
+def check_shared(folder: Path) -> None:
+    """Look for a folder on every node of the cluster: a trial whose node dies goes on elsewhere from there.
+
+    Raises:
+        UserError: a node does not see it.
+    """
+
+    sees = ray.remote(num_cpus=0)(Path.is_dir)
+    asked = {
+        node["NodeManagerAddress"]: sees.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(folder)
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    blind = [name for name, answer in asked.items() if not ray.get(answer)]
+    if blind:
+        raise UserError(
+            f"'{folder}' is not there on {', '.join(blind)}: --results must be on a path that all nodes share"
+        )
+
+
 def check_reachable(address: str) -> None:
     """Ray itself waits for minutes before it says that nobody answers."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -93,9 +118,9 @@ def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) ->
 
 def fit(
     driver: Dealer,
-    run: Callable[[dict[str, Any]], None],
+    run: Callable[[dict[str, Any], Freight], None],
     fields: Callable[[Trial], dict[str, Any]],
-    trials: int,
+    freight: Freight,
     share: Share,
 ) -> None:
     """Let Ray Tune run all trials. Its own files go to a folder that is thrown away: nothing of it is read.
@@ -103,18 +128,18 @@ def fit(
     Args:
         driver: deals them and takes in their results.
         run: what runs in a worker for each of them.
-        fields: what it is told besides number, arm and configuration.
-        trials: how many at most.
+        fields: what it is told besides number, arm, configuration and known epochs.
+        freight: the clips, for nodes that have none.
         share: what each of them gets, and how many run at a time.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(run, {"cpu": share.cpus, "gpu": share.gpus}),
+            tune.with_resources(tune.with_parameters(run, freight=freight), {"cpu": share.cpus, "gpu": share.gpus}),
             tune_config=tune.TuneConfig(
                 metric="val_acc",
                 mode="max",
-                num_samples=trials,
+                num_samples=-1,  # as many as the driver deals
                 search_alg=DealingSearcher(driver, fields),
                 scheduler=ArmScheduler(driver),
                 max_concurrent_trials=share.slots,
@@ -124,7 +149,12 @@ def fit(
             ),
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except TuneError:
+            if driver.trouble is None:
+                raise
+            raise driver.trouble from None
 
 
 def trial_folder(trial: Any) -> str:

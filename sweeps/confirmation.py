@@ -15,15 +15,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analysis.load import Results
 from esc50tune.config import TrialConfig
 from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
 from esc50tune.seeds import derive_seed
 from sweeps.manifest import FILE, describe_run, write_manifest
 
 FOLDER = "confirm"
-SAME_IN_ALL_CALLS = ("commit", "data")
+RUN_KEY = ("arm", "rank", "fold", "seed")
+SAME_IN_ALL_CALLS = ("code", "data")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Run:
     frozen: Frozen
     fold: int
     seed: int
+
+    @property
+    def key(self) -> tuple[str, int, int, int]:
+        """Return what tells it from all others: the values of `RUN_KEY`."""
+        return self.frozen.arm, self.frozen.rank, self.fold, self.seed
 
     @property
     def name(self) -> str:
@@ -96,6 +105,7 @@ class Confirmation:
         folds: folds that are tested in turn.
         seeds: runs of each frozen configuration on each fold.
         test_fold: the fold that the search never saw; None where there is none.
+        ended: how many of the sweep's trials have ended.
     """
 
     folder: Path
@@ -106,6 +116,7 @@ class Confirmation:
     folds: list[int]
     seeds: int
     test_fold: int | None
+    ended: int
 
     def runs(self) -> Iterator[Run]:
         """Yield all runs; those that are compared with each other follow each other."""
@@ -116,8 +127,16 @@ class Confirmation:
         return self.folder / "predictions" / f"{run.name}.npy"
 
     def missing(self) -> list[Run]:
-        """Return the runs whose predictions are not there."""
-        return [run for run in self.runs() if not self.predictions(run).is_file()]
+        """Return the runs whose predictions are not there, or whose last state is: their end is not in the log."""
+        return [run for run in self.runs() if not self.predicted(run) or self.checkpoint(run).is_file()]
+
+    def predicted(self, run: Run) -> bool:
+        """Tell whether a run's predictions are there, undamaged."""
+        shape = (sum(clip.fold == run.fold for clip in self.dataset.clips), len(self.dataset.classes))
+        try:
+            return np.load(self.predictions(run), mmap_mode="r", allow_pickle=False).shape == shape
+        except (OSError, ValueError, EOFError):
+            return False
 
     def checkpoint(self, run: Run) -> Path:
         """Return where a run that is not done keeps its last state."""
@@ -196,6 +215,7 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
     dataset = read_dataset(Path(sweep["data"]["root"]))
     if dataset.fingerprint != sweep["data"]["fingerprint"]:
         raise UserError(f"'{dataset.root}' is not what the sweep ran on any more: its content has changed")
+    check_unchanged(sweep["encoders"])
     before = read_manifest(place)
     if before:
         frozen, left_out = [Frozen(**fields) for fields in before["frozen"]], before["left_out"]
@@ -208,7 +228,8 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
     tested = tested_folds(sweep, dataset, folds)
     if before:  # what was tested stays a part of it
         tested, seeds = sorted({*tested, *before["folds"]}), max(seeds, before["seeds"])
-    return Confirmation(place, sweep, dataset, frozen, left_out, tested, seeds, sweep["split"]["test"])
+    ended = int((results.trials["reason"] != "unfinished").sum())
+    return Confirmation(place, sweep, dataset, frozen, left_out, tested, seeds, sweep["split"]["test"], ended)
 
 
 def tested_folds(sweep: dict[str, Any], dataset: Dataset, folds: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import deque
 from statistics import fmean
 from typing import Any
 
@@ -17,8 +18,8 @@ from esc50tune.data.cache import ClipCache
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
-from sweeps.cluster import fit, machines_of, start_ray
-from sweeps.confirmation import Confirmation, Run, plan_confirmation
+from sweeps.cluster import check_shared, fit, machines_of, start_ray
+from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
 from sweeps.console import Console, clock, say, shown
 from sweeps.driver import Dealer
 from sweeps.dry_run import Cost, measure
@@ -28,30 +29,46 @@ from sweeps.resources import Share, share_machines
 from sweeps.runner import measured_share, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_confirmation
+from sweeps.travel import Freight, pack, place
 
 
 class ConfirmationDriver(Dealer):
     """Deals the runs that are left, in their order.
 
     Args:
-        runs: those that are left.
-        seed: the sweep's seed.
+        plan: all runs.
         log: where events go; it must tell `state` of each.
         state: what the events add up to, those of earlier calls among them.
     """
 
-    def __init__(self, runs: list[Run], seed: int, log: EventLog, state: SweepState) -> None:
+    def __init__(self, plan: Confirmation, log: EventLog, state: SweepState) -> None:
+        self.plan, self.runs = plan, {run.key: run for run in plan.runs()}
         super().__init__(log, state)
-        self.left, self.seed, self.dealt = list(runs), seed, {}
-        for trial in [trial for trial in state.trials.values() if trial.reason is None]:
-            log.append("end", trial=trial.number, arm=trial.arm, reason="interrupted", epochs=len(trial.epochs))
+        for trial in state.trials.values():
+            self.tidy(trial)
+        begun = [self.run_of(trial) for trial in state.unended]
+        self.left = deque(run for run in plan.missing() if run not in begun)
+
+    def run_of(self, trial: Trial) -> Run:
+        return self.runs[tuple(trial.dealt[name] for name in RUN_KEY)]
 
     def next_deal(self, number: int) -> dict[str, Any] | None:
         if not self.left:
             return None
-        run = self.dealt[number] = self.left.pop(0)
-        config = run.config(self.seed).to_flat()
-        return {"arm": run.frozen.arm, "rank": run.frozen.rank, "fold": run.fold, "seed": run.seed, "config": config}
+        run = self.left.popleft()
+        self.plan.checkpoint(run).unlink(missing_ok=True)  # of a try that failed
+        return dict(zip(RUN_KEY, run.key, strict=True)) | {"config": run.config(self.plan.sweep["seed"]).to_flat()}
+
+    def settle(self, trial: Trial) -> None:
+        super().settle(trial)
+        self.tidy(trial)
+
+    def tidy(self, trial: Trial) -> None:
+        """Keep or drop the last state of a run that is done."""
+        run = self.run_of(trial)
+        state, kept = self.plan.checkpoint(run), self.plan.kept(run)
+        if trial.reason == "finished" and state.is_file():
+            state.unlink() if kept is None else state.replace(kept)
 
 
 def confirm(args: argparse.Namespace) -> int:
@@ -79,10 +96,13 @@ def confirm(args: argparse.Namespace) -> int:
             print_confirmation(plan, len(left), share, console)
             data = {(run.frozen.label, run.fold): run for run in left}  # all seeds share it
             caches = {key: open_run_clips(plan, run) for key, run in data.items()}
-            if left and not args.address:
+            if args.address:
+                check_shared(plan.folder)
+            elif left:
                 start_ray(machines, not args.no_dashboard, console)
             try:
-                return run_left(plan, left, caches, share, console)
+                freight = pack(caches.values()) if args.address else {}
+                return run_left(plan, left, caches, freight, share, console)
             finally:
                 ray.shutdown()
     except Timeout:
@@ -108,41 +128,46 @@ def run_left(
     plan: Confirmation,
     left: list[Run],
     caches: dict[tuple[str, int], ClipCache],
+    freight: Freight,
     share: Share,
     console: Console,
 ) -> int:
     epochs = {frozen.arm: frozen.epochs for frozen in plan.frozen}
     state = SweepState(epochs, early_stopping=False)
     log = EventLog(plan.folder, state.apply)
-    driver = ConfirmationDriver(left, plan.sweep["seed"], log, state)
-    before = len(state.trials)
-    progress = Progress(state, before + len(left), share.slots, console, ("mean test", fmean))
+    driver = ConfirmationDriver(plan, log, state)
+    every = len(state.trials) + len(driver.left)
+    progress = Progress(state, every, share.slots, console, ("mean test", fmean))
     log.listeners.append(progress.on_event)
 
     def fields(trial: Trial) -> dict[str, Any]:
-        run = driver.dealt[trial.number]
-        kept = plan.kept(run)
+        run = driver.run_of(trial)
         return {
             "fold": run.fold,
-            "cache": str(caches[run.frozen.label, run.fold].folder),
+            "cache": place(caches[run.frozen.label, run.fold].folder),
             "predictions": str(plan.predictions(run)),
+            "predicted": plan.predicted(run),
             "checkpoint": str(plan.checkpoint(run)),
-            "kept": None if kept is None else str(kept),
             "threads": share.cpus,
             "device": "cuda" if share.gpus else "cpu",
         }
 
     def run() -> None:
-        fit(driver, run_confirmation, fields, len(left), share)
+        fit(driver, run_confirmation, fields, freight, share)
 
-    interrupted = bool(left) and run_until_interrupt(run, progress)
+    interrupted = bool(left) and run_until_interrupt(run, driver, progress)
     log.close()
     write_tables(plan.folder.parent, console)
-    return report_end(plan.folder.parent, state, before + len(left), interrupted, console)
+    return report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
 
 
 def print_confirmation(plan: Confirmation, left: int, share: Share, console: Console) -> None:
     """Print what was frozen and what will be run."""
+    unended = plan.sweep["trials"] - plan.ended
+    if unended:
+        say(
+            console, f"THE SWEEP IS UNFINISHED: {unended} of its {plan.sweep['trials']} trials have not ended", "yellow"
+        )
     for frozen in plan.frozen:
         say(console, f"frozen    {frozen.label}: trial {frozen.trial}, validation {100 * frozen.val_acc:.1f} %")
     for arm in plan.left_out:

@@ -13,6 +13,7 @@ from esc50tune.classifier import check_clip_length
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData, open_search_data
 from esc50tune.data.dataset import read_dataset
+from esc50tune.data.latents import check_unchanged
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
@@ -52,11 +53,8 @@ def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, in
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, int]:
     if args.name is None:
         raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
-    for flag in ("set", "arm", "arms", "base", "feature", "preset"):
-        if getattr(args, flag):
-            raise UserError(f"--trial runs a trial as it was: leave out --{flag}")
-    if args.data != "auto":
-        raise UserError("--trial runs a trial on the sweep's data: leave out --data")
+    for flag in sorted(args.given - {"debug", "trial", "name", "results"}):
+        raise UserError(f"--trial runs a trial as it was: leave out --{flag.replace('_', '-')}")
     results = load_results(Path(args.results) / args.name)
     config = dealt_config(results, args.trial)
     dataset = read_dataset(Path(results.manifest["data"]["root"]))
@@ -64,6 +62,7 @@ def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, in
         raise UserError(
             f"'{dataset.root}' is not what the sweep '{args.name}' ran on any more: its content has changed"
         )
+    check_unchanged(results.manifest["encoders"])
     folds = results.manifest["split"]
     split = Split(tuple(folds["train"]), folds["val"], folds["test"])
     data = open_search_data(open_clips(dataset, config, split), split)

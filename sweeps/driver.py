@@ -3,31 +3,69 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from typing import Any
 
+from esc50tune.errors import UserError
 from sweeps.arms import Arm, trial_seed
 from sweeps.events import EventLog
+from sweeps.failure import Failure
 from sweeps.search import next_point
 from sweeps.state import SweepState, Trial
 
+LOSSES = 3  # so often in a row a trial may lose its process before it counts as failed
+
 
 class Dealer(ABC):
-    """Deals trials, and writes down what comes of them.
+    """Deals trials, and writes down what comes of them. Trials that an earlier run of the sweep left are dealt first.
 
     Args:
         log: where events go; it must tell `state` of each.
         state: what the events add up to.
+        budget: seconds, all runs of the sweep together, after which no trial goes on; None for no limit.
+
+    Attributes:
+        trouble: what stopped the sweep, where something did: Tune would wrap it in an error of its own.
     """
 
-    def __init__(self, log: EventLog, state: SweepState) -> None:
-        self.log, self.state = log, state
+    trouble: UserError | None
+
+    def __init__(self, log: EventLog, state: SweepState, budget: float | None = None) -> None:
+        self.log, self.state, self.budget = log, state, budget
+        self.interrupted, self.trouble = False, None
+        for trial in state.unended:
+            self.settle(trial)  # the run may have been killed between an epoch's event and the end's
+        self.again = deque(trial.number for trial in state.unended)
 
     @abstractmethod
     def next_deal(self, number: int) -> dict[str, Any] | None:
         """Return the `deal` event of trial `number`: its arm, its configuration; None when all are dealt."""
 
+    def interrupt(self, *_: object) -> None:
+        """Take in a Ctrl-C. Raised within Ray it may be lost, so it is raised again at the next call."""
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+    def check_interrupt(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.budget is not None and self.log.elapsed >= self.budget
+
+    @property
+    def done(self) -> bool:
+        """Whether no trial will be dealt any more, come what may."""
+        return self.out_of_time or not self.state.unended
+
     def deal(self) -> Trial | None:
-        """Deal the next trial; None when all are dealt."""
+        """Deal the next trial; None while none is to be dealt."""
+        self.check_interrupt()
+        if self.out_of_time:
+            return None
+        if self.again:
+            return self.state.trials[self.again.popleft()]
         number = len(self.state.trials)
         fields = self.next_deal(number)
         if fields is None:
@@ -36,19 +74,59 @@ class Dealer(ABC):
         return self.state.trials[number]
 
     def record(self, number: int, result: dict[str, Any]) -> bool:
-        """Take in an epoch's result; tell whether the trial goes on."""
-        trial = self.state.trials[number]
-        self.log.append("epoch", trial=number, arm=trial.arm, **result)
-        reason = self.state.verdict(number)
-        if reason is not None:
-            self.log.append("end", trial=number, arm=trial.arm, reason=reason, epochs=len(trial.epochs))
-        return reason is None
+        """Take in an epoch's result; tell whether the trial goes on now.
 
-    def fail(self, number: int, error: str) -> None:
-        """Take in that a trial raised an error or lost its process."""
+        Raises:
+            RuntimeError: it is not the epoch after the last one.
+        """
+        self.check_interrupt()
         trial = self.state.trials[number]
-        if trial.reason is None:
-            self.log.append("end", trial=number, arm=trial.arm, reason="error", epochs=len(trial.epochs), error=error)
+        if result["epoch"] != len(trial.epochs) + 1:
+            raise RuntimeError(f"trial {number} reports epoch {result['epoch']} after epoch {len(trial.epochs)}")
+        self.log.append("epoch", trial=number, arm=trial.arm, **result)
+        self.settle(trial)
+        return trial.reason is None and not self.out_of_time
+
+    def settle(self, trial: Trial) -> None:
+        """End the trial if its newest epoch says so."""
+        reason = self.state.verdict(trial.number)
+        if reason is not None:
+            self.log.append("end", trial=trial.number, arm=trial.arm, reason=reason, epochs=len(trial.epochs))
+
+    def fail(self, number: int, failure: Failure) -> None:
+        """Take in that a trial failed: it is dealt again, or ends.
+
+        Raises:
+            UserError: it is no fault of the trial, and the next one would fail as well.
+        """
+        trial = self.state.trials[number]
+        if failure.kind == "storage":
+            raise UserError(f"trial {number} cannot read or write its files: {failure.last_line}")
+        change = self.second_try(trial, failure.kind)
+        if change is None:
+            end = {"reason": "error", "epochs": len(trial.epochs), "error": failure.text}
+            self.log.append("end", trial=number, arm=trial.arm, **end)
+        else:
+            why = {"kind": failure.kind, "error": failure.last_line}
+            self.log.append("retry", trial=number, arm=trial.arm, epochs=len(trial.epochs), **why, config=change)
+            self.again.append(number)
+
+    @staticmethod
+    def second_try(trial: Trial, kind: str) -> dict[str, Any] | None:
+        """Return what to change for another try from the last epoch on, or None for no further one.
+
+        A process that is lost twice before the next epoch may have been killed for its memory.
+        """
+        halved = trial.config["batch_parts"] > 1
+        half = {"batch_parts": 2}
+        lost = sum(event["kind"] == "lost" and event["epochs"] == len(trial.epochs) for event in trial.retries)
+        if kind == "node":
+            return {}
+        if kind == "memory":
+            return None if halved else half
+        if kind == "lost" and lost < LOSSES - 1:
+            return half if lost and not halved else {}
+        return None
 
 
 class Driver(Dealer):
@@ -61,10 +139,20 @@ class Driver(Dealer):
         seed: the sweep's seed.
         log: where events go; it must tell `state` of each.
         state: what the events add up to.
+        budget: as in `Dealer`.
     """
 
-    def __init__(self, arms: list[Arm], total: int, search: str, seed: int, log: EventLog, state: SweepState) -> None:
-        super().__init__(log, state)
+    def __init__(
+        self,
+        arms: list[Arm],
+        total: int,
+        search: str,
+        seed: int,
+        log: EventLog,
+        state: SweepState,
+        budget: float | None = None,
+    ) -> None:
+        super().__init__(log, state, budget)
         self.arms, self.total, self.search, self.seed = arms, total, search, seed
 
     def next_deal(self, number: int) -> dict[str, Any] | None:
@@ -74,3 +162,8 @@ class Driver(Dealer):
         sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
         config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
         return {"arm": arm.name, "sampled": sampled, "config": config}
+
+    @property
+    def left(self) -> int:
+        """How many trials have not ended, dealt or not."""
+        return self.total - sum(trial.reason is not None for trial in self.state.trials.values())

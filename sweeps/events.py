@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from analysis.files import read_events
+from esc50tune.errors import UserError
 
 Event = dict[str, Any]
 FILE = "events.jsonl"
@@ -24,29 +26,50 @@ class EventLog:
         folder: the results folder.
         listeners: called with each event after it is written, and first with those that are there already.
 
+    Attributes:
+        elapsed: seconds that the sweep has run, all its runs together.
+
     Raises:
         ResultsError: what is there is damaged.
     """
 
     def __init__(self, folder: Path, *listeners: Callable[[Event], None]) -> None:
-        path = folder / FILE
+        self.path = path = folder / FILE
         before = read_events(path)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         if before or path.stat().st_size:
             os.ftruncate(self._file, path.read_bytes().rfind(b"\n") + 1)  # a last line that was cut
         self.listeners = list(listeners)
         self._seq = len(before)
+        self._start = time.monotonic() - (before[-1]["clock"] if before else 0.0)
         for event in before:
             self.tell(event)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event: `deal`, `epoch` or `end`."""
-        line = {"seq": self._seq, "event": event, **fields}
-        # One write call, so that an interrupt leaves either the whole line or nothing of it.
-        os.write(self._file, (json.dumps(line, allow_nan=False) + "\n").encode())
-        os.fsync(self._file)
+        """Write one event: `deal`, `epoch`, `retry` or `end`.
+
+        Raises:
+            UserError: it cannot be written; then nothing of it is in the log.
+        """
+        line = {"seq": self._seq, "event": event, "clock": round(self.elapsed, 3), **fields}
+        text, size = (json.dumps(line, allow_nan=False) + "\n").encode(), os.fstat(self._file).st_size
+        try:
+            # One write call, so that an interrupt leaves either the whole line or nothing of it.
+            written = os.write(self._file, text)
+            os.fsync(self._file)
+        except OSError as error:
+            written, why = 0, error.strerror
+        else:
+            why = "the disk is full"
+        if written < len(text):
+            os.ftruncate(self._file, size)
+            raise UserError(f"'{self.path}' cannot be written: {why}")
         self._seq += 1
         self.tell(line)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
 
     def tell(self, event: Event) -> None:
         for listener in self.listeners:

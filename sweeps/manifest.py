@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from esc50tune.errors import UserError
 
 FORMAT = 1  # raise it when a reader of older folders would misread a newer one
 FILE = "manifest.json"
@@ -29,6 +32,14 @@ def git(*command: str) -> str | None:
     return done.stdout.strip()
 
 
+def code_fingerprint() -> str:
+    """Return a hash of the code that decides what a trial comes to; it tells changes that no commit has."""
+    digest = hashlib.sha256()
+    for path in sorted(path for package in ("esc50tune", "sweeps") for path in (ROOT / package).rglob("*.py")):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def describe_run() -> dict[str, Any]:
     """Return command line, commit, package versions and machine of this process."""
     changes = git("status", "--porcelain")
@@ -38,6 +49,7 @@ def describe_run() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": git("rev-parse", "HEAD"),
         "dirty": None if changes is None else bool(changes),
+        "code": code_fingerprint(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
         "machine": {
@@ -59,7 +71,32 @@ def processor_name() -> str:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest in one step."""
+    """Write the manifest in one step.
+
+    Raises:
+        UserError: it cannot be written; then the old one is there.
+    """
     temporary = folder / f".{FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
-    temporary.replace(folder / FILE)
+    try:
+        temporary.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+        temporary.replace(folder / FILE)
+    except OSError as error:
+        raise UserError(f"'{folder / FILE}' cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def begin_run(manifest: dict[str, Any], forced: list[str]) -> dict[str, Any]:
+    """Return the manifest with one more of its runs: a sweep that is resumed has several."""
+    told = describe_run()
+    run = {"started": told["created"], **{name: told[name] for name in ("command", "code", "machine")}}
+    return manifest | {
+        "runs": [*manifest.get("runs", []), run | {"resources": manifest["resources"], "forced": forced}]
+    }
+
+
+def end_run(folder: Path, manifest: dict[str, Any], how: str, retries: list[dict[str, Any]]) -> None:
+    """Write down how the last run ended, and which of its trials were tried again. A run that was killed has no end."""
+    ended = {"ended": datetime.now(timezone.utc).isoformat(timespec="seconds"), "how": how, "retries": retries}
+    *before, last = manifest["runs"]
+    write_manifest(folder, manifest | {"runs": [*before, last | ended]})

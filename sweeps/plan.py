@@ -15,6 +15,7 @@ from typing import Any
 
 from esc50tune.classifier import check_clip_length, count_parameters
 from esc50tune.config import TrialConfig, parse_setting
+from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.clips import open_search_data
 from esc50tune.data.dataset import Dataset
@@ -32,6 +33,12 @@ from sweeps.presets import Preset, find_preset
 from sweeps.resources import Machine, Share, share_machines, total
 from sweeps.studies import Study, study_of
 
+# what a resumed sweep takes over from its first command line
+OF_THE_STUDY = (
+    *("script", "default_arms", "data", "arms", "num_samples", "base", "feature", "encodec_weights", "preset", "set"),
+    *("test_fold", "val_fold", "seed", "search", "scheduler"),
+)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,6 +53,8 @@ class Plan:
         asked: how many were asked for.
         dropped: default arms that would compare nothing, since every arm has their method on.
         settings: the knobs that the command line fixes in every arm.
+        arguments: what the command line said of the study and the search, so that it can be resumed.
+        time_budget: seconds after which no trial goes on; None for no limit.
         parameters: each arm's number of model parameters.
     """
 
@@ -69,6 +78,8 @@ class Plan:
     seed: int
     machines: Sequence[Machine]
     share: Share
+    arguments: dict[str, Any]
+    time_budget: float | None
 
     @property
     def epochs(self) -> dict[str, int]:
@@ -128,11 +139,13 @@ class Plan:
                 }
                 for arm in self.arms
             ],
+            "encoders": {weights: latents.fingerprint(weights) for weights in encoders(self.arms)},
             "reference": self.present(self.study.reference),
             "trials": self.trials,
             "search": self.search,
             "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
             "seed": self.seed,
+            "arguments": self.arguments,
             "resources": {"machines": [asdict(machine) for machine in self.machines], "share": asdict(self.share)},
         }
 
@@ -159,10 +172,11 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     trials = equal_deal(args.num_samples, len(names))
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
+    if args.encodec_weights not in (None, "pretrained", "untrained"):
+        args.encodec_weights = str(Path(args.encodec_weights).expanduser().absolute())
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
-    encoders = {arm.fixed["encodec_weights"] for arm in arms if arm.fixed["feature"] == "encodec"}
-    if args.encodec_weights and args.encodec_weights not in encoders:
+    if args.encodec_weights and args.encodec_weights not in encoders(arms):
         raise UserError(
             f"no arm takes EnCodec's weights from there: leave out --encodec-weights {args.encodec_weights}"
         )
@@ -190,9 +204,21 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
         seed=args.seed,
         machines=machines,
         share=Share(share.cpus, share.gpus, min(share.slots, trials)),
+        arguments={name: getattr(args, name) for name in OF_THE_STUDY}
+        | {
+            "data": "auto" if dataset.is_stand_in else str(dataset.root),
+            "preset": preset.name,
+            "arms": ",".join(names),
+        },
+        time_budget=None if args.time_budget is None else seconds(args.time_budget),
     )
     check_disk(plan)
     return plan
+
+
+def encoders(arms: list[Arm]) -> list[str]:
+    """Return which EnCodec weights the arms take."""
+    return sorted({arm.fixed["encodec_weights"] for arm in arms if arm.fixed["feature"] == "encodec"})
 
 
 def check_arms(arms: list[Arm], classes: int, debug: bool) -> dict[str, int]:
@@ -228,7 +254,21 @@ def choose_arms(
     return [name for name in names if name not in idle], idle
 
 
+def seconds(text: str) -> float:
+    """Read a length of time: 90s, 45m, 2h, 1.5h.
+
+    Raises:
+        UserError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if match is None or not float(match[1]):
+        raise UserError(f"--time-budget '{text}': give a length of time as 90s, 45m or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
 def results_folder(args: argparse.Namespace) -> Path:
+    if args.resume is not None:
+        return args.resume
     name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{args.script}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(
@@ -248,11 +288,9 @@ def nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
 
 
-def equal_deal(asked: int, arms: int) -> int:
+def equal_deal(asked: int, arms: int, flag: str = "--num-samples") -> int:
     if asked < arms:
-        raise UserError(
-            f"--num-samples {asked} is fewer than one trial for each of {arms} arms; the smallest is {arms}"
-        )
+        raise UserError(f"{flag} {asked} is fewer than one trial for each of {arms} arms; the smallest is {arms}")
     return asked - asked % arms
 
 

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
+from filelock import FileLock, Timeout
 
 from analysis.terminal import write_tables
 from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
-from sweeps.cluster import fit, machines_of, start_ray
-from sweeps.console import Console, say, shown
-from sweeps.driver import Driver
+from sweeps.cluster import check_shared, fit, machines_of, start_ray
+from sweeps.console import Console, clock, say, shown
+from sweeps.driver import Dealer, Driver
 from sweeps.dry_run import Cost, dry_run, plan_cost
 from sweeps.events import EventLog
-from sweeps.manifest import write_manifest
+from sweeps.manifest import begin_run, end_run, write_manifest
 from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.progress import Progress
 from sweeps.resources import gpu_share
+from sweeps.resume import as_asked, check_checkpoints, check_same, read_sweep
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_trial
+from sweeps.travel import Freight, pack, place
+from sweeps.wandb_log import logged_to_wandb
+
+OUT_OF_TIME = 3  # exit code of a sweep that a further run must end
 
 
 def run_sweep(args: argparse.Namespace) -> int:
-    """Run a sweep, or its dry run; return the exit code: 0, 1 when trials failed, 130 when interrupted.
+    """Run a sweep, go on with one, or its dry run; return the exit code: 0, 1 when trials failed, 3 when out of time,
+    130 when interrupted.
 
     Raises:
         UserError: the command line, the data or the machine do not allow it.
+        ResultsError: the sweep to go on with cannot be read.
     """
     console, machines = Console(), machines_of(args)
+    before = None if args.resume is None else read_sweep(args.resume)
+    if before is not None:
+        args = as_asked(args, before)
     plan = make_plan(args, machines)
     if args.dry_run:
         dry_run(plan, console)
@@ -41,14 +56,73 @@ def run_sweep(args: argparse.Namespace) -> int:
     if plan.share.gpus and args.gpus_per_trial is None:
         args.gpus_per_trial = measured_share(lambda: [plan_cost(arm, plan) for arm in plan.arms], console)
         plan = make_plan(args, machines)
+    forced = check_same(before, plan.manifest(), args.force) if before else []
     print_plan(plan, console)
     caches = {arm.name: plan.open_clips(arm) for arm in plan.arms}
-    if not args.address:
-        start_ray(machines, not args.no_dashboard, console)
+    if before is None:
+        make_folder(plan)
+    with only_process(plan.folder):
+        driver = open_driver(plan, console)
+        manifest = begin_run(before or plan.manifest(), forced) | {"trials": plan.trials}
+        write_manifest(plan.folder, manifest)
+        how = run_on_ray(plan, manifest, driver, caches, args, console)
+    write_tables(plan.folder, console)
+    code = report_end(plan.folder, driver.state, plan.trials, how, console)
+    if how != "done":
+        there = f" --address {args.address}" if args.address else ""
+        there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
+        say(console, f"go on with: python {shown(Path(sys.argv[0]))} --resume {shown(plan.folder)}{there}")
+    return code
+
+
+def make_folder(plan: Plan) -> None:
+    """Make the results folder with its manifest in one step.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    made = plan.folder.with_name(f".{plan.folder.name}.{os.getpid()}")
     try:
-        return run_plan(plan, caches, console)
+        made.mkdir(parents=True)
+        write_manifest(made, plan.manifest())
+        made.rename(plan.folder)
+    except OSError as error:
+        raise UserError(f"cannot make the results folder '{plan.folder}': {error.strerror}") from None
+
+
+def open_driver(plan: Plan, console: Console) -> Driver:
+    """Take up what earlier runs left.
+
+    Raises:
+        UserError: a checkpoint is damaged, or the time is spent.
+        ResultsError: the log is damaged.
+    """
+    state = SweepState(plan.epochs, plan.scheduler == "asha")
+    log = EventLog(plan.folder, state.apply)
+    if state.trials:
+        check_checkpoints(plan.folder, state.unended)
+        ended = len(state.trials) - len(state.unended)
+        say(console, f"resumed   {ended} of {plan.trials} trials had ended; {len(state.unended)} go on where they were")
+    driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state, plan.time_budget)
+    if driver.out_of_time:
+        raise UserError(f"--time-budget: the sweep has run {clock(log.elapsed)} already; give more than that in all")
+    return driver
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the same sweep."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"'{folder}' is being run by another process, which holds '{lock.lock_file}'") from None
+    except OSError as error:
+        raise UserError(f"'{lock.lock_file}' cannot be locked: {error.strerror}") from None
+    try:
+        yield
     finally:
-        ray.shutdown()
+        lock.release()
 
 
 def measured_share(costs: Callable[[], Sequence[Cost]], console: Console) -> float:
@@ -61,16 +135,40 @@ def measured_share(costs: Callable[[], Sequence[Cost]], console: Console) -> flo
     return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
-def run_plan(plan: Plan, caches: dict[str, ClipCache], console: Console) -> int:
+def run_on_ray(
+    plan: Plan,
+    manifest: dict[str, Any],
+    driver: Driver,
+    caches: dict[str, ClipCache],
+    args: argparse.Namespace,
+    console: Console,
+) -> str:
+    """Start Ray, or use the cluster that was joined, and run what is left; return how that ended."""
+    freight: Freight = {}
+    if args.address:
+        check_shared(plan.folder)
+        freight = pack(caches.values())
+    else:
+        start_ray(plan.machines, not args.no_dashboard, console)
     try:
-        plan.folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot make the results folder '{plan.folder}': {error.strerror}") from None
-    write_manifest(plan.folder, plan.manifest())
-    state = SweepState(plan.epochs, plan.scheduler == "asha")
-    progress = Progress(state, plan.trials, plan.share.slots, console)
-    log = EventLog(plan.folder, state.apply, progress.on_event)
-    driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state)
+        with logged_to_wandb(args.wandb, plan.folder, manifest, driver, console):
+            return run_plan(plan, manifest, driver, caches, freight, console)
+    finally:
+        ray.shutdown()
+
+
+def run_plan(
+    plan: Plan,
+    manifest: dict[str, Any],
+    driver: Driver,
+    caches: dict[str, ClipCache],
+    freight: Freight,
+    console: Console,
+) -> str:
+    """Run what is left of a plan; return how that ended, and write it down, whatever it was."""
+    before = {trial.number: len(trial.retries) for trial in driver.state.trials.values()}
+    progress = Progress(driver.state, plan.trials, plan.share.slots, console)
+    driver.log.listeners.append(progress.on_event)
     common = {
         "results": str(plan.folder),
         **asdict(plan.split),
@@ -78,37 +176,58 @@ def run_plan(plan: Plan, caches: dict[str, ClipCache], console: Console) -> int:
         "device": "cuda" if plan.share.gpus else "cpu",
     }
 
-    def fields(trial: Trial) -> dict:
-        return common | {"cache": str(caches[trial.arm].folder)}
+    def fields(trial: Trial) -> dict[str, Any]:
+        return common | {"cache": place(caches[trial.arm].folder)}
 
-    interrupted = run_until_interrupt(lambda: fit(driver, run_trial, fields, plan.trials, plan.share), progress)
-    log.close()
-    write_tables(plan.folder, console)
-    return report_end(plan.folder, state, plan.trials, interrupted, console)
+    how = "stopped by an error"
+    try:
+        interrupted = run_until_interrupt(lambda: fit(driver, run_trial, fields, freight, plan.share), driver, progress)
+        how = "interrupted" if interrupted else "out of time" if driver.out_of_time and driver.left else "done"
+    except UserError as error:
+        raise UserError(f"{error}; all that ended is kept: mend that, then --resume {shown(plan.folder)}") from None
+    finally:
+        driver.log.close()
+        trials = driver.state.trials.values()
+        retries = [event for trial in trials for event in trial.retries[before.get(trial.number, 0) :]]
+        with suppress(UserError):  # on a full disk; the log has it all
+            end_run(plan.folder, manifest, how, retries)
+    return how
 
 
-def run_until_interrupt(run: Callable[[], None], progress: Progress) -> bool:
+def run_until_interrupt(run: Callable[[], None], driver: Dealer, progress: Progress) -> bool:
     """Run with its progress shown; tell whether it was interrupted."""
+    signal.signal(signal.SIGINT, driver.interrupt)
     try:
         with progress:
             run()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is short, and must not be cut
         return True
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return False
 
 
-def report_end(folder: Path, state: SweepState, trials: int, interrupted: bool, console: Console) -> int:
+def report_end(folder: Path, state: SweepState, trials: int, how: str, console: Console) -> int:
     """Say how it ended; return the exit code."""
+    for event in (event for trial in state.trials.values() for event in trial.retries):
+        say(
+            console,
+            f"tried again: trial {event['trial']} ({event['arm']}), {event['kind']}: {event['error']}",
+            "yellow",
+        )
     failed = [trial for trial in state.trials.values() if trial.reason == "error"]
     for trial in failed:
         last = (trial.error or "no message").splitlines()[-1]
         say(console, f"FAILED: trial {trial.number} ({trial.arm}): {last}", "red")
-    say(console, f"results   {shown(folder)}")
-    if interrupted:
-        say(console, "interrupted: the tables are made of what had finished", "yellow")
-        return 130
+    say(console, f"results   {shown(folder)}, {megabytes(folder):,.1f} MB")
     lost = trials - sum(trial.reason is not None for trial in state.trials.values())
+    if how != "done":
+        say(console, f"{how}: {lost} trials have not ended; the tables are made of those that have", "yellow")
+        return 130 if how == "interrupted" else OUT_OF_TIME
     if lost:
         say(console, f"FAILED: Ray gave up {lost} trials before they ended", "red")
     return 1 if failed or lost else 0
+
+
+def megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6

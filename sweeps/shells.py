@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import errno
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from esc50tune.errors import UserError
 from esc50tune.trial import EpochResult
 from sweeps.driver import Dealer
+from sweeps.failure import Failure
 from sweeps.state import Trial
 
 EPOCH_FIELDS = [field.name for field in dataclasses.fields(EpochResult)]
+
+
+@contextmanager
+def remembered(driver: Dealer) -> Iterator[None]:
+    """Leave what stops the sweep with the driver."""
+    try:
+        yield
+    except UserError as error:
+        driver.trouble = error
+        raise
 
 
 class DealingSearcher(Searcher):
@@ -25,10 +42,12 @@ class DealingSearcher(Searcher):
         self._driver, self._fields = driver, fields
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        trial = self._driver.deal()
-        if trial is None:
-            return Searcher.FINISHED
-        return {"trial": trial.number, "arm": trial.arm, "config": trial.config, **self._fields(trial)}
+        with remembered(self._driver):
+            trial = self._driver.deal()
+        if trial is None:  # one that runs may fail and be dealt again
+            return Searcher.FINISHED if self._driver.done else None
+        told = {"trial": trial.number, "arm": trial.arm, "config": trial.config, "known": len(trial.epochs)}
+        return told | self._fields(trial)
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Nothing to do: the driver has the trial's events."""
@@ -57,11 +76,32 @@ class ArmScheduler(FIFOScheduler):
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         # Tune adds many fields of its own.
         told = {n: v for n, v in result.items() if n in EPOCH_FIELDS or n.startswith(("train_", "val_", "test_"))}
-        goes_on = self._driver.record(trial.config["trial"], told)
+        with remembered(self._driver):
+            goes_on = self._driver.record(trial.config["trial"], told)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
-        self._driver.fail(trial.config["trial"], Path(trial.error_file).read_text().strip())
+        # Tune's own reader looks where the file is put later. This process wrote it a moment ago.
+        path = trial.pickled_error_file
+        error = pickle.loads(Path(path).read_bytes()) if path else None
+        failure = classified(error, Path(trial.error_file).read_text().strip())
+        with remembered(self._driver):
+            self._driver.fail(trial.config["trial"], failure)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def classified(error: Exception | None, text: str) -> Failure:
+    """Tell what kind of failure `error` is, as Ray gives it, with the traceback `text`."""
+    cause = getattr(error, "cause", error)  # Ray wraps what a worker raised
+    if isinstance(cause, (torch.OutOfMemoryError, MemoryError, OutOfMemoryError)):
+        return Failure("memory", text)
+    if isinstance(error, RayActorError):
+        told = str(error)
+        kind = "memory" if "running low on memory" in told else "node" if "node has died" in told else "lost"
+        return Failure(kind, text)
+    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if full or isinstance(cause, UserError):
+        return Failure("storage", text)
+    return Failure("error", text)

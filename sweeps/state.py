@@ -16,20 +16,27 @@ class Trial:
     Attributes:
         number: its number in the sweep, 0 first.
         arm: name of its arm.
-        sampled: the values that the search chose.
-        config: its full configuration.
+        dealt: its `deal` event.
+        config: its full configuration, with what its retries changed.
         epochs: its `epoch` events so far.
-        reason: why it ended: 'finished', 'stopped', 'diverged', 'error' or 'interrupted'; None while it runs.
+        retries: its `retry` events: it lost its process, or ran out of memory.
+        reason: why it ended: 'finished', 'stopped', 'diverged' or 'error'; None before.
         error: the traceback where it ended with an error.
     """
 
     number: int
     arm: str
-    sampled: dict[str, float]
+    dealt: Event
     config: dict[str, Any]
     epochs: list[Event] = field(default_factory=list)
+    retries: list[Event] = field(default_factory=list)
     reason: str | None = None
     error: str | None = None
+
+    @property
+    def sampled(self) -> dict[str, float]:
+        """The values that the search chose; empty for an arm's default setting."""
+        return self.dealt["sampled"]
 
     @property
     def score(self) -> float | None:
@@ -63,24 +70,35 @@ class SweepState:
         """Take in the next event of the log."""
         number = event["trial"]
         if event["event"] == "deal":
-            self.trials[number] = Trial(number, event["arm"], event.get("sampled", {}), event["config"])
+            self.trials[number] = Trial(number, event["arm"], event, event["config"])
         elif event["event"] == "epoch":
             trial = self.trials[number]
             trial.epochs.append(event)
             ladder = self.ladders.get(trial.arm)
             self._goes_on[number] = ladder is None or ladder.goes_on(number, event["epoch"], event["val_acc"])
+        elif event["event"] == "retry":
+            trial = self.trials[number]
+            trial.retries.append(event)
+            trial.config = trial.config | event["config"]
         elif event["event"] == "end":
             self.trials[number].reason, self.trials[number].error = event["reason"], event.get("error")
 
     def verdict(self, number: int) -> str | None:
-        """Return why the trial must end after its newest epoch, or None if it goes on."""
+        """Return why the trial must end after its newest epoch, if it has any, or None if it goes on."""
         trial = self.trials[number]
+        if not trial.epochs:
+            return None
         last = trial.epochs[-1]
         if last["diverged"]:
             return "diverged"
         if last["epoch"] >= self.epochs[trial.arm]:
             return "finished"
         return None if self._goes_on[number] else "stopped"
+
+    @property
+    def unended(self) -> list[Trial]:
+        """The trials that were dealt and have not ended, in the order of their numbers."""
+        return [trial for trial in self.trials.values() if trial.reason is None]
 
     def of_arm(self, arm: str) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.arm == arm]

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from ray import tune
@@ -15,50 +16,49 @@ from esc50tune.data.cache import ClipCache, save_array
 from esc50tune.data.clips import ClipSet, TrialData, open_confirmation_data, open_search_data
 from esc50tune.data.split import Split
 from esc50tune.trial import Trainer, train_trial
+from sweeps.travel import Freight, unpack
 
 
 @lru_cache(maxsize=4)
-def search_data(cache: str, split: Split) -> TrialData:
+def search_data(folder: Path, split: Split) -> TrialData:
     """Open the data once a process, however many trials it runs."""
-    return open_search_data(ClipCache.at(Path(cache)), split)
+    return open_search_data(ClipCache.at(folder), split)
 
 
 def checkpoint_path(folder: Path, number: int) -> Path:
     return folder / "checkpoints" / f"trial-{number:04d}.pt"
 
 
-def run_confirmation(spec: dict[str, Any]) -> None:
+def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
     """Train a frozen configuration on all folds but one, and only then open that one, once, and predict it."""
     torch.set_num_threads(spec["threads"])
-    cache, fold = ClipCache.at(Path(spec["cache"])), spec["fold"]
+    cache, fold = ClipCache.at(unpack(spec["cache"], freight)), spec["fold"]
 
     def test(trainer: Trainer) -> dict[str, float]:
-        clips = ClipSet(cache, [fold])
-        logits = trainer.predict(clips)
-        save_array(Path(spec["predictions"]), logits.numpy())
-        keep_or_drop(Path(spec["checkpoint"]), spec["kept"])
+        clips, path = ClipSet(cache, [fold]), Path(spec["predictions"])
+        if not spec["predicted"]:  # it is, if the run was killed before it could say so: a fold is tested once
+            save_array(path, trainer.predict(clips).numpy())
+        logits = torch.from_numpy(np.load(path))
         accuracy = (logits.argmax(1) == clips.labels).double().mean().item()
         return {"test_loss": F.cross_entropy(logits, clips.labels).item(), "test_acc": accuracy}
 
     device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
     data = open_confirmation_data(cache, fold)
-    for result in train_trial(config, data, device, Path(spec["checkpoint"]), test):
+    for result in train_trial(config, data, device, Path(spec["checkpoint"]), test, spec["known"]):
         tune.report(result.flat())
 
 
-def keep_or_drop(checkpoint: Path, kept: str | None) -> None:
-    if kept is None:
-        checkpoint.unlink()
-    else:
-        checkpoint.replace(kept)
+def run_trial(spec: dict[str, Any], freight: Freight) -> None:
+    """Train the trial that `spec` describes: its number, configuration, data, threads and results folder.
 
-
-def run_trial(spec: dict[str, Any]) -> None:
-    """Train the trial that `spec` describes: its number, configuration, data, threads and results folder."""
+    Args:
+        spec: what the driver dealt.
+        freight: the clips, for a node that has none; empty on the machine that decoded them.
+    """
     torch.set_num_threads(spec["threads"])
-    data = search_data(spec["cache"], Split(tuple(spec["train"]), spec["val"], spec["test"]))
+    data = search_data(unpack(spec["cache"], freight), Split(tuple(spec["train"]), spec["val"], spec["test"]))
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
     # Ray hides no GPU from a trial that was given none, so the device is named.
     device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
-    for result in train_trial(config, data, device, checkpoint):
+    for result in train_trial(config, data, device, checkpoint, known=spec["known"]):
         tune.report(result.flat())

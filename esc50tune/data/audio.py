@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 from torchaudio.functional import resample
+
+RATES = range(100, 1_000_001)  # Hz, that recordings have
+BLOCK = 1 << 18  # samples that are decoded at a time
+LARGEST = 10**6  # product of a ratio of rates
 
 
 @dataclass(frozen=True)
@@ -38,20 +45,32 @@ def read_recording(path: Path) -> Recording:
             raise BadAudio("empty file")
         with soundfile.SoundFile(path) as file:
             announced, rate, channels = file.frames, file.samplerate, file.channels
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError):
+            samples = np.concatenate([np.zeros(0, np.float32), *read_blocks(file)])
+    except (soundfile.SoundFileError, RuntimeError, ValueError):
         raise BadAudio("not audio, or damaged") from None
-    except (ValueError, MemoryError):  # it announces more samples than any array can have, or does not know how many
-        raise BadAudio("no usable length in its header") from None
+    except MemoryError:
+        raise BadAudio("too long for this machine's memory") from None
     except OSError as error:
         raise BadAudio(error.strerror or str(error)) from None
+    if rate not in RATES:
+        raise BadAudio(f"a sample rate of {rate} Hz")
     if len(samples) == 0:
         raise BadAudio("no samples")
     if len(samples) < announced or is_cut_short(path):
         raise BadAudio("truncated")
     if not np.isfinite(samples).all():
         raise BadAudio("samples that are not numbers")
-    return Recording(samples.mean(1), rate, channels)
+    return Recording(samples, rate, channels)
+
+
+def read_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield the mean of the channels, block by block: a header may announce far more than there is."""
+    while True:
+        block = file.read(max(1, BLOCK // file.channels), dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        with np.errstate(invalid="ignore", over="ignore"):  # told by the caller, as samples that are not numbers
+            yield block.mean(1)
 
 
 def is_cut_short(path: Path) -> bool:
@@ -82,8 +101,18 @@ def fit_clip(recording: Recording, rate: int, length: int) -> np.ndarray:
     """Return `length` samples [T] at `rate` Hz as 16-bit integers: resampled, zeros appended or the end cut off."""
     samples = torch.from_numpy(recording.samples)
     if recording.rate != rate:
-        samples = resample(samples, recording.rate, rate)
+        samples = resample(samples, *ratio(recording.rate, rate))
     fitted = torch.zeros(length)
     kept = min(length, len(samples))
     fitted[:kept] = samples[:kept]
     return (fitted * 32_768.0).round().clamp(-32_768, 32_767).to(torch.int16).numpy()
+
+
+def ratio(old: int, new: int) -> tuple[int, int]:
+    """Return two rates in the ratio of `old` to `new`, in lowest terms.
+
+    A resampler's filters take as much memory as the product of the two. Rates without a large common factor, such as
+    44,099 and 44,100 Hz, would need gigabytes: theirs is the nearest ratio that does not, off by a thousandth at most.
+    """
+    exact = Fraction(old, new)
+    return exact.limit_denominator(math.isqrt(int(LARGEST / exact))).as_integer_ratio()

@@ -34,6 +34,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.waves)
 
+    def part(self, start: int, stop: int) -> Batch:
+        """Return some of the clips."""
+        codes = None if self.codes is None else self.codes[start:stop]
+        return Batch(self.waves[start:stop], self.targets[start:stop], codes, self.shares[start:stop])
+
     def over_time(self, index: Tensor) -> Batch:
         """Return the samples or frames `index` [B, T'] of each clip, and their codes."""
         codes = None if self.codes is None else take(self.codes, index)

@@ -60,13 +60,24 @@ class ClipCache:
         return cls(folder, index["classes"], facts=index["facts"], latents=index.get("latents", "."), **by_fold)
 
     def fold(self, number: int) -> np.ndarray:
-        """Open one fold, read-only and memory-mapped: int16 [clips, T], or float32 [clips, C, T] of encoded clips."""
-        return np.load(self.folder / self.latents / f"fold-{number}.npy", mmap_mode="r")
+        """Open one fold, read-only and memory-mapped: int16 [clips, T], or float32 [clips, C, T] of encoded clips.
+
+        Raises:
+            UserError: the file is gone or damaged.
+        """
+        return open_array(self.folder / self.latents / f"fold-{number}.npy")
 
     def codes(self, number: int) -> np.ndarray | None:
         """Open the codes of one fold of encoded clips, int16 [clips, N, T]; None where they are not encoded."""
         path = self.folder / f"codes-{number}.npy"
-        return np.load(path, mmap_mode="r") if path.is_file() else None
+        return open_array(path) if path.is_file() else None
+
+
+def open_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"'{path}' is damaged ({error}): remove '{path.parent}', and it is made again") from None
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

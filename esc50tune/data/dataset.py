@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from esc50tune.errors import UserError
 
 COLUMNS = ("filename", "fold", "target", "category", "src_file")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # breaks a line, or talks to the terminal
+LONGEST = 200  # characters of a class's name: tables and figures hold it
 MARK = "stand-in.json"  # lies in the folders that `synthetic.py` writes, and only there
 
 
@@ -91,17 +94,22 @@ def read_dataset(root: Path) -> Dataset:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            found = Counter(reader.fieldnames)
+            missing = [name for name in COLUMNS if found[name] != 1]
             if missing:
-                raise UserError(f"'{path}' has no column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
+                number = "no" if missing[0] not in found else "more than one"
+                raise UserError(f"'{path}' has {number} column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
             clips = tuple(read_clip(row, f"'{path}', line {reader.line_num}") for row in reader)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"'{path}' is no readable csv in UTF-8: {error}") from None
     check_clips(clips, path)
     return Dataset(root.resolve(), clips)
 
 
 def read_clip(row: dict[str, str], where: str) -> Clip:
+    for name in COLUMNS:
+        if CONTROL.search((row[name] or "").strip()):
+            raise UserError(f"{where}: {name} {row[name]!r} has a line break or another control character in it")
     filename = (row["filename"] or "").strip()
     parts = PurePosixPath(filename.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or ":" in filename:
@@ -118,6 +126,8 @@ def read_clip(row: dict[str, str], where: str) -> Clip:
     for name, text in (("filename", filename), ("category", category), ("src_file", source)):
         if not text:
             raise UserError(f"{where}: {name} is empty")
+    if len(category) > LONGEST:
+        raise UserError(f"{where}: category is longer than {LONGEST} characters")
     return Clip(filename, numbers["fold"], numbers["target"], category, source)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import urllib.error
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from scipy.cluster.vq import kmeans2, vq
 
 from esc50tune.data.cache import INDEX, ClipCache, cache_root, save_array
@@ -33,6 +34,7 @@ CODEBOOK_SIZE = 1024
 FILE = "encodec_24khz-d7cc33bc.th"  # the published weights; the package downloads and checks them
 SHA256 = "d7cc33bc"  # its first digits, as the file's name has them
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # kbit/s: 2, 4, 8, 16, 32 codebooks
+BLOCK = 32  # clips that are written together
 KMEANS_FRAMES = 20_000  # of the training clips, for the codebooks of the untrained encoder
 KMEANS_ROUNDS = 10  # for each of them
 UNTRAINED_SEED = 0  # one fixed random encoder, so that it is the same control in every trial
@@ -95,6 +97,17 @@ def fingerprint(weights: str) -> str:
     if weights in ("pretrained", "untrained"):
         return weights
     return hashlib.sha256(weights_file(weights).read_bytes()).hexdigest()[:16]
+
+
+def check_unchanged(encoders: dict[str, str]) -> None:
+    """Compare weights with their fingerprints.
+
+    Raises:
+        UserError: a file has another content now, or is gone.
+    """
+    for weights, before in encoders.items():
+        if fingerprint(weights) != before:
+            raise UserError(f"EnCodec's weights '{weights}' are not those of the sweep any more: put them back")
 
 
 def weights_file(weights: str) -> Path:
@@ -172,6 +185,8 @@ def encode_all(waves: ClipCache, weights: str, folder: Path) -> None:
         if hasattr(module, "weight_g"):
             torch.nn.utils.remove_weight_norm(module)
     total = sum(len(rows) for rows in waves.labels.values())
+    if not sys.stdout.isatty():  # there, the bar says it
+        print(f"encoding {total} clips by EnCodec, {Path(weights).name}", flush=True)
     with Progress(transient=True) as progress:
         task = progress.add_task(f"encoding {total} clips by EnCodec", total=total)
         for fold, rows in waves.labels.items():
@@ -179,13 +194,40 @@ def encode_all(waves: ClipCache, weights: str, folder: Path) -> None:
             if path.is_file():
                 progress.advance(task, len(rows))
                 continue
-            encoded = []
-            for clip in waves.fold(fold):  # one by one: on a CPU batches are slower, clip for clip
-                wave = torch.from_numpy(clip.astype(np.float32) / 32_768.0)[None, None].to(device)
-                encoded.append(encoder(wave)[0].cpu().numpy())
-                progress.advance(task)
-            save_array(path, np.stack(encoded))
+            parts = [encode_part(encoder, clips, path, device, progress, task) for clips in blocks(waves.fold(fold))]
+            save_array(path, np.concatenate([np.load(part) for part in parts]))
+            for part in parts:
+                part.unlink()
     write_index(folder, waves)
+
+
+def blocks(clips: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield a fold's clips in blocks, each with its number: what was encoded before an interrupt is kept."""
+    for number, start in enumerate(range(0, len(clips), BLOCK)):
+        yield number, clips[start : start + BLOCK]
+
+
+def encode_part(
+    encoder: torch.nn.Module,
+    block: tuple[int, np.ndarray],
+    path: Path,
+    device: torch.device,
+    progress: Progress,
+    task: TaskID,
+) -> Path:
+    """Write the latents of one block of a fold, where they are not there, beside the fold's own file; return where."""
+    number, clips = block
+    part = path.with_name(f"{path.stem}-part-{number}.npy")
+    if part.is_file():
+        progress.advance(task, len(clips))
+        return part
+    encoded = []
+    for clip in clips:  # one by one: on a CPU batches are slower, clip for clip
+        wave = torch.from_numpy(clip.astype(np.float32) / 32_768.0)[None, None].to(device)
+        encoded.append(encoder(wave)[0].cpu().numpy())
+        progress.advance(task)
+    save_array(part, np.stack(encoded))
+    return part
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ class TimeMask(Regularizer):
         time_mask: float = knob(
             0.0,
             "largest share of the clip that is masked, drawn evenly from 0",
-            source="AST: 96 of 512 frames; EAT-S .1 s; searched range about AST's: our choice",
+            source="AST: 96 of 512 frames; EAT-S .1 s; searched range and default when on, about AST's: our choice",
             search=Search(0.05, 0.5),
             ge=0.0,
             lt=1.0,
@@ -46,7 +46,7 @@ class FrequencyMask(Regularizer):
         frequency_mask: float = knob(
             0.0,
             "largest share of the bands that is masked, drawn evenly from 0; features only",
-            source="AST: 24 of 128 bands; searched range about it: our choice",
+            source="AST: 24 of 128 bands; searched range and default when on, about it: our choice",
             search=Search(0.05, 0.5),
             ge=0.0,
             lt=1.0,

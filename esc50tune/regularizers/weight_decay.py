@@ -24,7 +24,7 @@ class WeightDecay(Regularizer):
         weight_decay: float = knob(
             0.01,
             "AdamW's weight decay",
-            source="torch's default and the original study's .01, ConvNeXt .05; searched range: above them, our choice",
+            source="torch and seed .01, ConvNeXt .05; range and default when on, above them: our choice",
             search=Search(0.03, 1.0, log=True),
             ge=0.0,
             le=10.0,

@@ -285,7 +285,8 @@ def test_the_caption_says_which_arms_predict_codes(architectures: Results, table
 
 def test_a_weight_of_the_codes_that_the_search_varies_is_told_as_its_range(tmp_path: Path) -> None:
     space = {"code_lm": {"low": 0.03, "high": 3.0, "log": True}}
-    arms = [arm | {"space": space} for arm in part(ARCHITECTURES, "hifigan-encodec", "causal-lm")]
+    both = part(ARCHITECTURES, "hifigan-encodec", "causal-lm")
+    arms = [arm | {"space": space, "fixed": arm["fixed"] | {"code_lm": 1.0}} for arm in both]
     caption = search_tables(load_results(write_architectures(tmp_path / "made", arms)))[0].caption
     words = "hifigan-encodec, causal-lm also predict EnCodec's codes of the next frame (weight 0.03 to 3)."
     assert words in caption

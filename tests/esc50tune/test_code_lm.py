@@ -306,8 +306,8 @@ def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(knobs, la
     config = config_of(code_smoothing=0.1, warmup_epochs=1.5, clip_grad=1.0, **knobs)
     whole = timeless(list(train_trial(config, latents, CPU, tmp_path / "whole.pt")))
     stopped = []
-    for _ in range(3):
-        trial = train_trial(config, latents, CPU, tmp_path / "stopped.pt")
+    for known in range(3):
+        trial = train_trial(config, latents, CPU, tmp_path / "stopped.pt", known=known)
         stopped.append(next(trial))
         trial.close()
     assert timeless(stopped) == whole

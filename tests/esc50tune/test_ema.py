@@ -116,8 +116,8 @@ def test_statistics_of_features_stay_with_the_average(small, tones_data, tmp_pat
         assert torch.equal(average.feature.deviation, deviation)
 
 
-def timeless(config: TrialConfig, data: TrialData, path: Path, epochs: int) -> list[dict[str, Any]]:
-    trial = train_trial(config, data, CPU, path)
+def timeless(config: TrialConfig, data: TrialData, path: Path, epochs: int, known: int = 0) -> list[dict[str, Any]]:
+    trial = train_trial(config, data, CPU, path, known=known)
     results = [asdict(result) | {"seconds": 0} for _, result in zip(range(epochs), trial, strict=False)]
     trial.close()
     return results
@@ -127,7 +127,7 @@ def timeless(config: TrialConfig, data: TrialData, path: Path, epochs: int) -> l
 def test_a_trial_goes_on_from_its_checkpoint_as_if_never_stopped(model, small, tones_data, tmp_path):
     config = TrialConfig.from_flat(small | ALL_OFF | {"model": model, "ema": 0.95, "lr": 0.01})
     whole = timeless(config, tones_data, tmp_path / "whole.pt", 3)
-    stopped = [timeless(config, tones_data, tmp_path / "stopped.pt", 1)[0] for _ in range(3)]
+    stopped = [timeless(config, tones_data, tmp_path / "stopped.pt", 1, known)[0] for known in range(3)]
     assert stopped == whole
     assert [result["epoch"] for result in whole] == [1, 2, 3]
     first, second = (load_checkpoint(tmp_path / name)["methods"]["ema"] for name in ("whole.pt", "stopped.pt"))

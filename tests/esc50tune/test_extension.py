@@ -90,4 +90,4 @@ def test_a_new_regularizer_is_one_file_and_one_line(tmp_path):
     assert abs(on["half"] - on["whole"]) > 1e-3
     assert "dummy = 2.0" in told["refusal"]
     assert "less than 1" in told["refusal"]
-    assert told["rows"] == ["| `dummy` | 0 | ≥ 0, < 1 |  | 0.1 to 0.9 | share taken away | none |"]
+    assert told["rows"] == ["| `dummy` | 0 | ≥ 0, < 1 |  | 0.5 | 0.1 to 0.9 | share taken away | none |"]

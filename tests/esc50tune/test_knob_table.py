@@ -79,8 +79,8 @@ def test_the_readme_lists_every_knob_as_it_is() -> None:
 def test_every_knob_has_a_row_with_its_default_range_unit_and_source() -> None:
     rows = {line.split("`")[1]: line for line in knob_table().splitlines() if line.startswith("| `")}
     assert set(rows) == set(ROWS) == set(TrialConfig.model_fields)
-    assert rows["gain_db"].startswith("| `gain_db` | 0 | ≥ 0, ≤ 40 | dB |  | largest gain")
-    assert "| 0.001 | > 0, ≤ 1 |  | 0.0002 to 0.005, log |" in rows["lr"]
+    assert rows["gain_db"].startswith("| `gain_db` | 0 | ≥ 0, ≤ 40 | dB | 6 |  | largest gain")
+    assert "| 0.001 | > 0, ≤ 1 |  |  | 0.0002 to 0.005, log |" in rows["lr"]
     assert "| published | seed or published |" in rows["convnext_form"]
     assert "ACDNet" in rows["dropout"]
 

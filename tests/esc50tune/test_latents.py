@@ -21,7 +21,7 @@ from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import open_search_data
 from esc50tune.data.dataset import Dataset, read_dataset
-from esc50tune.data.latents import FILE, load_encodec, open_latents
+from esc50tune.data.latents import FILE, check_unchanged, fingerprint, load_encodec, open_latents
 from esc50tune.data.split import search_split
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
@@ -115,13 +115,19 @@ def test_a_bar_follows_each_part_of_the_work_to_its_end(waves: ClipCache, own_ca
     ]
 
 
+# what is written of each fold, in this order: its one block, then the whole
+FOLDS = [name for n in range(1, 6) for name in (f"fold-{n}-part-0", f"fold-{n}")]
+CODES = [f"codes-{n}" for n in range(1, 6)]
+
+
 @pytest.mark.parametrize(
     ("cut", "again"),
     [
-        (3, [*(f"fold-{n}" for n in (1, 2, 3, 3, 4, 5)), *(f"codes-{n}" for n in range(1, 6))]),
-        (7, [*(f"fold-{n}" for n in range(1, 6)), "codes-1", "codes-2", *(f"codes-{n}" for n in range(1, 6))]),
+        (5, FOLDS[:5] + FOLDS[4:] + CODES),
+        (6, FOLDS[:6] + FOLDS[5:] + CODES),
+        (12, FOLDS + CODES[:2] + CODES),
     ],
-    ids=["latents", "codes"],
+    ids=["block", "fold", "codes"],
 )
 def test_a_killed_run_goes_on_where_it_was_and_leaves_nothing_half_written_to_be_read(
     cut: int, again: list[str], encoded: ClipCache, waves: ClipCache, own_cache_folder: Path, monkeypatch
@@ -284,3 +290,13 @@ def test_what_cannot_be_done_to_latents_is_refused(knobs: dict, words: list[str]
     with pytest.raises(UserError) as error:
         TrialConfig.from_flat(ENCODEC | knobs)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_weights_file_whose_content_changed_is_not_the_same_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "weights.th"
+    path.write_bytes(b"one")
+    before = {str(path): fingerprint(str(path)), "untrained": "untrained"}
+    check_unchanged(before)
+    path.write_bytes(b"other")
+    with pytest.raises(UserError, match=r"weights.th' are not those of the sweep"):
+        check_unchanged(before)

@@ -342,7 +342,9 @@ def test_a_trial_goes_on_from_its_checkpoint_as_if_never_stopped(masks, adaptive
     trial = train_trial(config, tones_data, CPU, tmp_path / "stopped.pt")
     stopped = [asdict(next(trial)) | {"seconds": 0}]
     trial.close()
-    stopped += [asdict(r) | {"seconds": 0} for r in train_trial(config, tones_data, CPU, tmp_path / "stopped.pt")]
+    stopped += [
+        asdict(r) | {"seconds": 0} for r in train_trial(config, tones_data, CPU, tmp_path / "stopped.pt", known=1)
+    ]
     assert stopped == whole
     first, second = (load_checkpoint(tmp_path / name)["classifier"] for name in ("whole.pt", "stopped.pt"))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -94,8 +94,8 @@ def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(model, fo
     flat = small | all_on() | {"model": model, "convnext_form": form, "warmup_epochs": 1.5, "clip_grad": 1.0}
     expected = run(flat, tones_data, tmp_path / "whole.pt")
     stopped = []
-    for _ in range(3):
-        trial = train_trial(TrialConfig.from_flat(flat), tones_data, CPU, tmp_path / "stopped.pt")
+    for known in range(3):
+        trial = train_trial(TrialConfig.from_flat(flat), tones_data, CPU, tmp_path / "stopped.pt", known=known)
         stopped.append(next(trial))
         trial.close()
     assert timeless(stopped) == expected
@@ -103,6 +103,34 @@ def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(model, fo
     for part in ("config", "classifier", "optimizer"):
         assert same(whole[part], resumed[part])
     assert run(flat, tones_data, tmp_path / "stopped.pt") == expected[-1:]  # nothing left but to tell it again
+
+
+# 0 kept: the checkpoint was lost; one more than known: the process was killed before it could tell of the epoch
+@pytest.mark.parametrize(("known", "kept"), [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (2, 3)])
+def test_a_resumed_trial_tells_the_epochs_that_are_not_known_whatever_its_checkpoint_has(
+    known, kept, small, tones_data, tmp_path
+):
+    config, path = TrialConfig.from_flat(small | {"epochs": 3}), tmp_path / "trial.pt"
+    expected = timeless(list(train_trial(config, tones_data, CPU)))
+    before = train_trial(config, tones_data, CPU, path)
+    for _ in range(kept):
+        next(before)
+    before.close()
+    assert timeless(list(train_trial(config, tones_data, CPU, path, known=known))) == expected[known:]
+
+
+@pytest.mark.parametrize(
+    "knobs", [{}, {"sam_rho": 0.05, "clip_grad": 0.5, "mixup": 0.4, "ema": 0.9}], ids=["plain", "all"]
+)
+def test_a_batch_computed_in_parts_takes_the_same_step(knobs, small, noise_data):
+    trainers = [Trainer(TrialConfig.from_flat(small | knobs | {"batch_parts": n}), noise_data, CPU) for n in (1, 2, 3)]
+    whole, halves, thirds = (trainer.run_epoch() for trainer in trainers)  # the last batch has 5 clips
+    for parts in (halves, thirds):
+        assert (parts.train_loss, parts.val_loss) == pytest.approx((whole.train_loss, whole.val_loss), rel=1e-4)
+        assert parts.train_acc == whole.train_acc
+    for trainer in trainers[1:]:
+        for name, value in trainer.classifier.state_dict().items():
+            torch.testing.assert_close(value, trainers[0].classifier.state_dict()[name], rtol=1e-3, atol=1e-5)
 
 
 def test_a_checkpoint_lies_there_before_its_result_is_told(small, tones_data, tmp_path):

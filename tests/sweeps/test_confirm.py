@@ -44,6 +44,7 @@ def results_of(dataset: Dataset, scores: dict[str, list[float | None]], test: in
         "arms": arms,
         "data": {"root": str(dataset.root), "fingerprint": dataset.fingerprint, "title": "tones", "stand_in": False},
         "split": {"train": [1, 2, 3], "val": val, "test": test, "train_clips": 36},
+        "encoders": {},
     }
     events, number = [], 0
     for arm, of_arm in scores.items():
@@ -110,7 +111,7 @@ def test_what_is_frozen_stays_frozen(tones: Dataset, tmp_path: Path) -> None:
         plan_confirmation(better, tmp_path, 1, "all", 2)
 
 
-@pytest.mark.parametrize("key", ["commit", "data"])
+@pytest.mark.parametrize("key", ["code", "data"])
 def test_runs_of_other_code_or_data_are_not_added(tones: Dataset, tmp_path: Path, key: str) -> None:
     begun = plan(tones, tmp_path)
     begun.write()
@@ -125,31 +126,33 @@ def test_a_sweep_without_a_full_run_has_nothing_to_confirm(tones: Dataset, tmp_p
         plan_confirmation(results_of(tones, {"convnext": [None]}), tmp_path, 1, "all", 1)
 
 
-def test_only_what_is_missing_is_run_again(tones: Dataset, tmp_path: Path) -> None:
+def test_only_what_is_missing_or_damaged_is_run_again(tones: Dataset, tmp_path: Path) -> None:
     confirmation = plan(tones, tmp_path, seeds=1)
     confirmation.write()
-    done = list(confirmation.runs())[:7]
-    for one in done:
-        confirmation.predictions(one).write_bytes(b"")
-    assert confirmation.missing() == list(confirmation.runs())[7:]
+    runs = list(confirmation.runs())
+    for one in runs[:7]:
+        np.save(confirmation.predictions(one), np.zeros((12, 3), np.float32))
+    assert confirmation.missing() == runs[7:]
+    cut, wrong = (confirmation.predictions(one) for one in runs[:2])
+    cut.write_bytes(cut.read_bytes()[:100])
+    np.save(wrong, np.zeros((12, 2), np.float32))
+    assert confirmation.missing() == runs[:2] + runs[7:]
 
 
-def test_a_run_that_was_cut_is_dealt_again_under_a_new_number(tones: Dataset, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_is_dealt_again_under_its_number(tones: Dataset, tmp_path: Path) -> None:
     confirmation = plan(tones, tmp_path, seeds=1)
     confirmation.write()
-    for dealt_before in (0, 2):
+    for _ in range(2):
         state = SweepState({"baseline": 2, "convnext": 2}, early_stopping=False)
         log = EventLog(confirmation.folder, state.apply)
-        driver = ConfirmationDriver(confirmation.missing(), 0, log, state)
-        assert [trial.reason for trial in state.trials.values()] == ["interrupted"] * dealt_before
-        assert [driver.deal().number for _ in range(2)] == [dealt_before, dealt_before + 1]
+        driver = ConfirmationDriver(confirmation, log, state)
+        assert [driver.deal().number for _ in range(2)] == [0, 1]
         log.close()
     lines = [json.loads(line) for line in (confirmation.folder / "events.jsonl").read_text().splitlines()]
-    assert [line["seq"] for line in lines] == list(range(6))
-    assert [(line["arm"], line["fold"], line["seed"]) for line in lines if line["event"] == "deal"] == [
-        ("baseline", 1, 0),
-        ("convnext", 1, 0),
-    ] * 2
+    assert [(line["seq"], line["event"], line["arm"]) for line in lines] == [
+        (0, "deal", "baseline"),
+        (1, "deal", "convnext"),
+    ]
 
 
 def test_no_training_clip_has_its_source_in_the_test_fold(tones_cache: ClipCache) -> None:

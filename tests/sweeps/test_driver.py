@@ -12,6 +12,7 @@ from analysis.load import read_events
 from sweeps.arms import make_arms
 from sweeps.driver import Driver
 from sweeps.events import FILE, EventLog
+from sweeps.failure import Failure
 from sweeps.presets import PRESETS
 from sweeps.state import SweepState
 from sweeps.studies import regularization
@@ -126,7 +127,7 @@ def test_a_failed_trial_keeps_its_error_and_has_no_score(tmp_path: Path) -> None
     driver = make_driver(tmp_path, 3)
     number = driver.deal().number
     driver.record(number, result(1, 0.9))
-    driver.fail(number, "Traceback ...\nRuntimeError: boom")
+    driver.fail(number, Failure("error", "Traceback ...\nRuntimeError: boom"))
     trial = driver.state.trials[number]
     assert (trial.reason, trial.score, trial.error.splitlines()[-1]) == ("error", None, "RuntimeError: boom")
 

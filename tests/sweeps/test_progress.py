@@ -11,6 +11,7 @@ from sweeps.arms import make_arms
 from sweeps.console import Console
 from sweeps.driver import Driver
 from sweeps.events import EventLog
+from sweeps.failure import Failure
 from sweeps.presets import PRESETS
 from sweeps.progress import Progress
 from sweeps.state import SweepState
@@ -42,7 +43,7 @@ def test_a_log_file_gets_one_plain_line_for_each_ended_trial(shown) -> None:
     driver.deal(), driver.deal(), driver.deal()
     run_epochs(driver, 0, [0.5] * 10)
     driver.record(1, result(1, 0.0, diverged=True))
-    driver.fail(2, "RuntimeError: boom")
+    driver.fail(2, Failure("error", "RuntimeError: boom"))
     lines = output.getvalue().splitlines()
     assert lines[0].startswith("[1/6] convnext #0 finished at epoch 10, validation 50.0 %; 0:0")
     assert lines[1].startswith("[2/6] mixup #1 diverged in epoch 1")

@@ -103,7 +103,7 @@ def test_a_trial_that_is_run_again_cannot_be_changed(sweep: Path) -> None:
 @pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_the_tables_of_what_finished(tones_folder: Path, tmp_path: Path) -> None:
     more = ["--arms", "convnext,mixup", "--num-samples", "60", "--scheduler", "none", "--name", "cut", "--no-dashboard"]
-    line = command(tones_folder, tmp_path, *more)
+    line = command(tones_folder, tmp_path, *more, "--set", "epochs=30")
     sweep = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     events = tmp_path / "cut" / "events.jsonl"
     deadline = time.monotonic() + 120

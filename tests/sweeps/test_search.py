@@ -16,7 +16,7 @@ ARM = Arm("mixup", {"lr": 1e-3, "mixup": 0.4}, {"lr": Search(1e-4, 1e-2, log=Tru
 
 def ended(number: int, lr: float, score: float, reason: str | None = "finished") -> Trial:
     epochs = [{"epoch": 1, "val_acc": score, "diverged": False}]
-    return Trial(number, "mixup", {}, {"lr": lr, "mixup": 0.5}, epochs, reason)
+    return Trial(number, "mixup", {"sampled": {}}, {"lr": lr, "mixup": 0.5}, epochs, reason=reason)
 
 
 @pytest.mark.parametrize("search", ["sobol", "tpe", "random"])

@@ -1,0 +1,315 @@
+"""A sweep that goes on: wherever it was cut, it ends as if it had not been."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.load import load_results, read_events
+from esc50tune.checkpoint import save_checkpoint
+from esc50tune.errors import UserError
+from sweeps.arms import make_arms
+from sweeps.driver import LOSSES, Driver
+from sweeps.events import FILE, EventLog
+from sweeps.failure import Failure
+from sweeps.manifest import describe_run
+from sweeps.plan import seconds
+from sweeps.presets import PRESETS
+from sweeps.resume import as_asked, check_checkpoints, check_same
+from sweeps.state import SweepState
+from sweeps.studies import regularization
+from sweeps.trainable import checkpoint_path
+from tests.sweeps.test_regularization_script import ROOT, SCRIPT, command, run
+
+ARMS = ["baseline", "convnext", "dropout"]
+EPOCHS = 7  # rungs at 2 and 4
+
+
+def open_driver(folder: Path, total: int = 9, search: str = "sobol", budget: float | None = None) -> Driver:
+    arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": EPOCHS})
+    state = SweepState(dict.fromkeys(ARMS, EPOCHS), early_stopping=True)
+    return Driver(arms, total, search, 0, EventLog(folder, state.apply), state, budget)
+
+
+def accuracy(number: int, epoch: int) -> float:
+    """Curves that cross, so that rungs stop some."""
+    return 0.5 + 0.04 * epoch * ((7 * number) % 5 - 2) / 5
+
+
+def result(number: int, epoch: int) -> dict:
+    told = {"train_acc": 0.5, "train_loss": 1.0, "val_loss": 1.0, "lr": 1e-3, "seconds": 0.1}
+    return told | {"epoch": epoch, "val_acc": accuracy(number, epoch), "diverged": number == 1 and epoch == 3}
+
+
+def play(driver: Driver, slots: int = 1) -> None:
+    """Let the driver's trials run, `slots` at a time; each goes on after the epochs that the log has."""
+    running: list[int] = []
+    while True:
+        while len(running) < slots and (dealt := driver.deal()):
+            running.append(dealt.number)
+        if not running:
+            return driver.log.close()
+        for number in list(running):
+            if not driver.record(number, result(number, len(driver.state.trials[number].epochs) + 1)):
+                running.remove(number)
+
+
+def events_of(folder: Path) -> list[dict]:
+    return [{name: value for name, value in event.items() if name != "clock"} for event in read_events(folder / FILE)]
+
+
+@pytest.mark.parametrize("search", ["sobol", "tpe"])
+def test_cut_after_any_event_or_within_one_a_sweep_ends_as_an_uninterrupted_one(tmp_path: Path, search: str) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    play(open_driver(whole, search=search))
+    expected, lines = events_of(whole), (whole / FILE).read_bytes().splitlines(keepends=True)
+    assert {event.get("reason") for event in expected} == {None, "finished", "stopped", "diverged"}
+    for kept in range(len(lines)):
+        cut = tmp_path / f"{kept}"
+        cut.mkdir()
+        (cut / FILE).write_bytes(b"".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
+        play(open_driver(cut, search=search))
+        assert events_of(cut) == expected, kept
+
+
+def test_cut_with_several_trials_at_a_time_none_is_lost_or_run_twice(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    play(open_driver(whole), slots=3)
+    lines = (whole / FILE).read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        cut = tmp_path / f"{kept}"
+        cut.mkdir()
+        (cut / FILE).write_bytes(b"".join(lines[:kept]))
+        driver = open_driver(cut)
+        play(driver, slots=3)
+        trials = driver.state.trials
+        assert [trial.arm for trial in trials.values()] == ARMS * 3
+        assert all(trial.reason for trial in trials.values())
+        for trial in trials.values():
+            assert [event["epoch"] for event in trial.epochs] == list(range(1, len(trial.epochs) + 1))
+        assert [event["seq"] for event in events_of(cut)] == list(range(len(events_of(cut))))
+
+
+def test_the_rungs_are_those_of_before(tmp_path: Path) -> None:
+    first = open_driver(tmp_path)
+    play(first, slots=2)
+    assert any(ladder.rungs[2] for ladder in first.state.ladders.values())
+    again = open_driver(tmp_path)
+    assert {arm: ladder.rungs for arm, ladder in again.state.ladders.items()} == {
+        arm: ladder.rungs for arm, ladder in first.state.ladders.items()
+    }
+
+
+def test_more_trials_end_as_if_they_had_been_asked_for_at_once(tmp_path: Path) -> None:
+    for name, totals in {"at once": [9], "in two": [6, 9]}.items():
+        (tmp_path / name).mkdir()
+        for total in totals:
+            play(open_driver(tmp_path / name, total))
+    assert events_of(tmp_path / "in two") == events_of(tmp_path / "at once")
+
+
+def test_out_of_time_nothing_more_is_dealt_and_what_runs_stops_unended(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path, budget=3600.0)
+    number = driver.deal().number
+    assert driver.record(number, result(number, 1))
+    driver.budget = 0.0
+    assert not driver.record(number, result(number, 2))
+    assert driver.deal() is None
+    assert driver.done
+    assert driver.state.trials[number].reason is None
+    driver.log.close()
+    play(open_driver(tmp_path))
+    (tmp_path / "whole").mkdir()
+    play(open_driver(tmp_path / "whole"))
+    assert events_of(tmp_path) == events_of(tmp_path / "whole")
+
+
+def test_the_time_of_all_runs_counts(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    driver.log._start -= 100.0
+    driver.deal()
+    driver.log.close()
+    again = open_driver(tmp_path, budget=100.0)
+    assert again.out_of_time
+
+
+def test_a_trial_that_lost_its_process_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    number = driver.deal().number
+    driver.record(number, result(number, 1))
+    driver.fail(number, Failure("lost", "its node died"))
+    assert not driver.done
+    again = driver.deal()
+    assert (again.number, len(again.epochs), again.config["batch_parts"]) == (number, 1, 1)
+    assert driver.record(number, result(number, 2))
+
+
+def test_a_machine_that_dies_is_no_fault_of_the_trial(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    for _ in range(2 * LOSSES):
+        trial = driver.deal()
+        driver.fail(trial.number, Failure("node", "The actor died because its node has died."))
+    assert (trial.number, trial.reason, trial.config["batch_parts"]) == (0, None, 1)
+
+
+def test_a_trial_that_loses_its_process_again_and_again_ends(tmp_path: Path) -> None:
+    driver, parts = open_driver(tmp_path), []
+    for _ in range(LOSSES):
+        trial = driver.deal()
+        parts.append(trial.config["batch_parts"])
+        driver.fail(trial.number, Failure("lost", "killed"))
+    assert (trial.number, trial.reason, trial.error) == (0, "error", "killed")
+    assert parts == [1, 1, 2]  # killed twice before an epoch ended: perhaps for its memory
+
+
+def test_a_trial_out_of_memory_has_one_more_try_with_half_the_batch(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    trial = driver.deal()
+    driver.fail(trial.number, Failure("memory", "CUDA out of memory"))
+    assert driver.deal().config == trial.dealt["config"] | {"batch_parts": 2}
+    driver.log.close()
+    resumed = open_driver(tmp_path)  # a resumed sweep knows of it
+    trial = resumed.deal()
+    assert trial.config["batch_parts"] == 2
+    resumed.fail(trial.number, Failure("memory", "CUDA out of memory"))
+    assert trial.reason == "error"
+
+
+def test_a_disk_without_room_stops_the_sweep_and_ends_no_trial(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    number = driver.deal().number
+    with pytest.raises(UserError, match="trial 0 cannot read or write its files: OSError: No space left"):
+        driver.fail(number, Failure("storage", "Traceback\nOSError: No space left on device"))
+    assert driver.state.trials[number].reason is None
+
+
+def test_an_epoch_out_of_turn_is_no_result(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    number = driver.deal().number
+    with pytest.raises(RuntimeError, match="trial 0 reports epoch 2 after epoch 0"):
+        driver.record(number, result(number, 2))
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("45m", 2700), ("1.5h", 5400)])
+def test_a_time_budget_is_read(text: str, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-1h", "0s", "1d", "1h30m"])
+def test_a_time_budget_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="90s, 45m or 2h"):
+        seconds(text)
+
+
+def manifest(**changes) -> dict:
+    arms = [{"name": "convnext", "epochs": 3, "fixed": {"lr": 1e-3}}]
+    asked = {"data": "auto", "arms": "convnext", "num_samples": 9}
+    told = {"data": {"fingerprint": "a", "root": "/x"}, "split": {}, "arms": arms, "search": "sobol", "trials": 6}
+    told |= {"scheduler": {}, "seed": 0, "arguments": asked, "resources": {"share": {"gpus": 0}}}
+    return describe_run() | told | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"code": "f00d"}, "code was f00d, is "),
+        ({"packages": {"torch": "1.0"}}, "torch was 1.0, is "),
+        ({"data": {"fingerprint": "b"}}, 'data was "b", is "a"'),
+        ({"seed": 7}, "seed was 7, is 0"),
+        ({"resources": {"share": {"gpus": 0.5}}}, "a GPU for each trial was True, is False"),
+    ],
+)
+def test_what_differs_is_refused_and_named_or_forced(changes: dict, words: str) -> None:
+    before = manifest(**changes)
+    with pytest.raises(UserError) as error:
+        check_same(before, manifest(), force=False)
+    assert words in str(error.value)
+    assert any(words in difference for difference in check_same(before, manifest(), force=True))
+
+
+def test_the_same_data_in_another_place_are_the_same() -> None:
+    assert check_same(manifest(data={"fingerprint": "a", "root": "/y"}), manifest(), force=False) == []
+
+
+def test_other_arms_cannot_be_forced() -> None:
+    with pytest.raises(UserError, match="start a new sweep"):
+        check_same(manifest(), manifest(arms=[{"name": "mixup", "epochs": 3}]), force=True)
+
+
+def asked(tmp_path: Path, given: set[str] = frozenset(), **flags) -> argparse.Namespace:
+    usual = {"resume": tmp_path, "extend": None, "force": False, "data": "auto", "given": {"resume", *given}}
+    return argparse.Namespace(**usual | flags)
+
+
+def test_a_resumed_sweep_is_asked_for_what_it_was_asked_for(tmp_path: Path) -> None:
+    again = as_asked(asked(tmp_path), manifest())
+    assert (again.arms, again.num_samples) == ("convnext", 6)
+    assert as_asked(asked(tmp_path, {"extend"}, extend=3), manifest()).num_samples == 9
+
+
+def test_a_resumed_sweep_takes_no_other_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave out --num-samples"):
+        as_asked(asked(tmp_path, {"num_samples"}), manifest())
+    (tmp_path / "confirm").mkdir()
+    with pytest.raises(UserError, match="is confirmed"):
+        as_asked(asked(tmp_path, {"extend"}, extend=3), manifest())
+
+
+def test_a_damaged_checkpoint_is_named_before_anything_starts(tmp_path: Path) -> None:
+    driver = open_driver(tmp_path)
+    trial, path = driver.deal(), checkpoint_path(tmp_path, 0)
+    save_checkpoint(path, {"config": trial.config, "weights": torch.zeros(1_000)})
+    check_checkpoints(tmp_path, [trial])
+    content = path.read_bytes()
+    save_checkpoint(path, {"config": trial.config | {"lr": 0.5}})
+    with pytest.raises(UserError, match=r"trial-0000.pt' is not of trial 0"):
+        check_checkpoints(tmp_path, [trial])
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"trial-0000.pt' is damaged .*remove it"):
+        check_checkpoints(tmp_path, [trial])
+
+
+def start(*line: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def wait_for_events(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while not path.is_file() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_killed_resumed_and_extended_it_ends_as_an_uninterrupted_sweep(tones_folder: Path, tmp_path: Path) -> None:
+    one_at_a_time = ["--max-concurrent", "1", "--no-dashboard"]
+    line = command(tones_folder, tmp_path, "--arms", "convnext,mixup", *one_at_a_time)
+    assert run(*line, "--num-samples", "6", "--name", "whole").returncode == 0
+    cut, folder = start(*line, "--num-samples", "4", "--name", "cut"), tmp_path / "cut"
+    wait_for_events(folder / FILE, 7)
+    os.killpg(cut.pid, signal.SIGKILL)
+    cut.wait()
+    resumed = run(*SCRIPT, "--resume", str(folder), "--extend", "2", *one_at_a_time)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "resumed" in resumed.stdout
+
+    def told(name: str) -> list[dict]:
+        return [{**event, "seconds": 0, "clock": 0} for event in load_results(tmp_path / name).events]
+
+    assert told("cut") == told("whole")
+    runs = json.loads((folder / "manifest.json").read_text())["runs"]
+    assert [run.get("how") for run in runs] == [None, "done"]
+    refused = run(*SCRIPT, "--resume", str(folder), "--arms", "convnext")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
