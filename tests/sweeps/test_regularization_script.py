@@ -20,7 +20,7 @@ from tests.conftest import SMALL
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {**SMALL, "epochs": 4, "convnext_depths": "1,1"}
 SCRIPT = [sys.executable, str(ROOT / "sweeps" / "regularization.py")]
-TIMES = ("seconds",)
+TIMES = ("seconds", "clock")
 
 
 def command(
