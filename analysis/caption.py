@@ -36,7 +36,7 @@ def clean_caption(results: Results) -> str:
         "Accuracy in % on the one fold that the search neither trained nor selected on, of the same runs as in the "
         "other tables. It has fewer clips, so its intervals are wider; no verdict is drawn from it."
     )
-    return " ".join([*warnings(results), *discrepancies(results), clean])
+    return " ".join([*warnings(results), *discrepancies(results), clean, *divergences(results)])
 
 
 def arms_by(manifest: dict[str, Any], trait: Callable[[dict[str, Any]], Any]) -> dict[Any, list[str]]:
@@ -125,7 +125,17 @@ def tested(results: Results, what: str = "Accuracy in %") -> Iterator[str]:
         "before its first test clip was read, and the last epoch counts."
     )
     yield from selected_on(results)
+    yield from divergences(results)
     yield from confirmed.left_out
+
+
+def divergences(results: Results) -> Iterator[str]:
+    """Say which confirmed runs diverged, and that they count: to leave them out would favour arms that fail."""
+    diverged = results.confirmed.diverged() if results.confirmed else {}
+    if diverged:
+        which = ", ".join(f"{arm} ({found.runs} of {found.of})" for arm, found in diverged.items())
+        lacking = sum(found.predictions for found in diverged.values())
+        yield f"DIVERGED: confirmed runs of {which}; the {lacking:,} predictions that they lack count as wrong."
 
 
 def selected_on(results: Results) -> Iterator[str]:
@@ -146,10 +156,10 @@ def selected_on(results: Results) -> Iterator[str]:
 def comparing() -> Iterator[str]:
     """Say how arms are compared. Only the words `better` and `worse` claim a difference."""
     yield (
-        "Differences are in points, paired clip by clip; intervals of differences hold for all arms against the same "
-        "one together, and verdicts follow Holm's adjusted p. No difference seen (≥ x): none is shown, and one of x "
-        "points or more would have been found in 8 of 10 such studies. Nadeau and Bengio's p decides nothing. Epochs "
-        "and seconds are those of one run."
+        "Differences are in points, paired clip by clip; intervals of differences hold for all comparisons of the "
+        "sweep together, and verdicts follow Holm's p, adjusted for all of them. No difference seen (≥ x): none is "
+        "shown, and one of x points or more would have been found in 8 of 10 such studies. Nadeau and Bengio's p "
+        "decides nothing. Epochs and seconds are those of one run."
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,14 @@ class Block:
     seeds: int
 
 
+class Diverged(NamedTuple):
+    """How many runs of an arm diverged, of how many, and how many predictions they lack."""
+
+    runs: int
+    of: int
+    predictions: int
+
+
 @dataclass(frozen=True)
 class Confirmed:
     """The confirmed runs of a sweep.
@@ -30,7 +38,7 @@ class Confirmed:
 
     Attributes:
         clips: `clips.csv`, in the order of the predictions.
-        logits: of each run that counts, over the clips of its fold.
+        logits: of each run that counts, over the clips of its fold; not a number where the model had diverged.
         left_out: what is unsound or missing and therefore in no number, a sentence each.
     """
 
@@ -55,7 +63,7 @@ class Confirmed:
         return self.clips[self.clips["fold"].isin(self.block.folds)]
 
     def predicted(self) -> dict[str, np.ndarray]:
-        """Return each arm's predicted classes, [seeds, clips]; -1 where the model had diverged."""
+        """Return each arm's predicted classes, [seeds, clips]; -1, which is wrong, where the model had diverged."""
         fold = self.tested["fold"].to_numpy()
         predictions = {}
         for arm in self.block.arms:
@@ -72,6 +80,15 @@ class Confirmed:
         target = tested["target"].to_numpy()
         correct = {arm: classes == target for arm, classes in self.predicted().items()}
         return correct, tested["fold"].to_numpy(), tested["source"].to_numpy()
+
+    def diverged(self) -> dict[str, Diverged]:
+        """Return what diverged of the compared runs, by the labels of the arms that have such runs."""
+        fold, found = self.tested["fold"].to_numpy(), {}
+        for arm, classes in self.predicted().items():
+            runs = sum(int((classes[:, fold == k] < 0).any(axis=1).sum()) for k in self.block.folds)
+            if runs:
+                found[arm] = Diverged(runs, self.block.seeds * len(self.block.folds), int((classes < 0).sum()))
+        return found
 
     def costs(self) -> pd.DataFrame:
         """Return, by the arms' labels: how many runs there are, the epochs and seconds of all, and the parameters.
@@ -90,8 +107,9 @@ class Confirmed:
         return costs
 
 
-def label(arm: str, rank: int) -> str:
-    return arm if rank == 1 else f"{arm}#{rank}"
+def label_of(run: Mapping[str, Any]) -> str:
+    """Return the label of an arm's configuration, from what has its arm and rank."""
+    return run["arm"] if run["rank"] == 1 else f"{run['arm']}#{run['rank']}"
 
 
 def arm_of(label: str) -> str:
@@ -100,16 +118,19 @@ def arm_of(label: str) -> str:
 
 
 def labels(manifest: dict[str, Any]) -> list[str]:
-    return [label(frozen["arm"], frozen["rank"]) for frozen in manifest["frozen"]]
+    return [label_of(frozen) for frozen in manifest["frozen"]]
 
 
 def run_of(deal: dict[str, Any]) -> Run:
-    return label(deal["arm"], deal["rank"]), deal["fold"], deal["seed"]
+    return label_of(deal), deal["fold"], deal["seed"]
 
 
 def predicted_classes(logits: np.ndarray) -> np.ndarray:
-    """Return each row's largest; -1, which no class has, for what a diverged model gives."""
-    return np.where(np.isnan(logits).any(axis=1), -1, logits.argmax(axis=1))
+    """Return each row's largest; -1, which no class has, for what a diverged model gives: no largest that is a number.
+
+    Others may be infinite below, as log-probabilities are.
+    """
+    return np.where(np.isfinite(logits.max(axis=1)), logits.argmax(axis=1), -1)
 
 
 def largest_block(runs: Container[Run], arms: tuple[str, ...], folds: list[int], seeds: int) -> Block:

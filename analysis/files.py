@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.errors import ResultsError
-from analysis.shapes import BEGUN, EVENT, Shape, misfit, whole
+from analysis.shapes import BEGUN, EVENT, Shape, arm_name, misfit, whole
 
 FORMAT = 1  # the newest format that this reader understands
+
+
+class Damage(NamedTuple):
+    """A line of a log that cannot be used: its number, 1 first, why, and the arm that it names, if any."""
+
+    line: int
+    why: str
+    arm: str = ""
+
+    def __str__(self) -> str:
+        return f"line {self.line} is damaged: {self.why}"
 
 
 def damaged(path: Path, why: str) -> ResultsError:
@@ -38,6 +49,7 @@ def read_manifest(path: Path, shape: dict[str, Shape]) -> dict[str, Any]:
     """
     try:
         manifest = json.loads(read_bytes(path))
+        json.dumps(manifest, allow_nan=False)  # JSON has no NaN, nor numbers as large as 1e999; Python reads them
     except (ValueError, RecursionError):  # no JSON, no UTF-8, or thousands of brackets
         raise damaged(path, "it is no JSON") from None
     version = manifest.get("format") if isinstance(manifest, dict) else None
@@ -60,20 +72,36 @@ def read_events(path: Path, shapes: dict[str, Shape] = BEGUN) -> list[dict[str, 
     Raises:
         ResultsError: another line is damaged.
     """
+    events, damages = read_sound_events(path, shapes)
+    if damages:
+        raise ResultsError(f"'{path}', {damages[0]}")
+    return events
+
+
+def read_sound_events(path: Path, shapes: dict[str, Shape]) -> tuple[list[dict[str, Any]], list[Damage]]:
+    """Return the events of a log, as `read_events` does, but for those of damaged lines; these lines are told beside
+    them."""
     lines = read_bytes(path).split(b"\n") if is_file(path) else [b""]
-    events: list[Any] = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            events.append(json.loads(line))
-        except (ValueError, RecursionError):
-            raise ResultsError(f"'{path}', line {number} is damaged") from None
+    events, damages = [], []
     arms: dict[int, str] = {}
     epochs: dict[int, int] = {}
-    for number, event in enumerate(events, start=1):
-        fault = misfit(event, EVENT) or misfit(event, shapes.get(event["event"], EVENT))
+    for number, line in enumerate(lines[:-1], start=1):
+        event, fault = read_event(line, shapes)
         if fault := fault or out_of_turn(event, arms, epochs):
-            raise ResultsError(f"'{path}', line {number} is damaged: {fault}")
-    return events
+            named = event.get("arm") if isinstance(event, dict) else None
+            damages.append(Damage(number, fault, named if arm_name(named) else ""))
+        else:
+            events.append(event)
+    return events, damages
+
+
+def read_event(line: bytes, shapes: dict[str, Shape]) -> tuple[Any, str]:
+    """Return what a line of a log holds, and what is wrong with it, in words; nothing where all is well."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, "it is no JSON"
+    return event, misfit(event, EVENT) or misfit(event, shapes.get(event["event"], EVENT))
 
 
 def out_of_turn(event: dict[str, Any], arms: dict[int, str], epochs: dict[int, int]) -> str:
@@ -95,6 +123,8 @@ def out_of_turn(event: dict[str, Any], arms: dict[int, str], epochs: dict[int, i
         if event["epoch"] != epochs.get(trial, event["epoch"] - 1) + 1:
             return f"epoch {event['epoch']} of trial {trial} does not follow epoch {epochs[trial]}"
         epochs[trial] = event["epoch"]
+    if event["event"] == "end" and event["reason"] == "finished" and trial not in epochs:
+        return f"trial {trial} finished without an epoch"
     return ""
 
 

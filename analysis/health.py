@@ -22,7 +22,8 @@ def health_checks(results: Results, outcome: Outcome | None) -> list[str]:
     """Return what the checks found, a sentence each; nothing where all is well."""
     checks = [at_edges, too_few_finished, unequal_budgets, lost_trials, gaps]
     found = [sentence for check in checks for sentence in check(results)]
-    return [*found, *(rank_disagreement(outcome) if outcome else ())]
+    of_confirmed = [diverged_runs, rank_disagreement] if outcome else []
+    return [*found, *(sentence for check in of_confirmed for sentence in check(outcome))]
 
 
 def at_edges(results: Results) -> Iterator[str]:
@@ -88,6 +89,15 @@ def gaps(results: Results) -> Iterator[str]:
             f"Training accuracy is more than {100 * GAP:.0f} points above validation in {len(wide)} of {len(best)} "
             f"arms, most in {wide.idxmax()} ({100 * most['train_acc']:.1f} against {100 * most['score']:.1f} %): they "
             "overfit."
+        )
+
+
+def diverged_runs(outcome: Outcome) -> Iterator[str]:
+    lost = [f"{arm} ({found.runs} of {found.of})" for arm, found in outcome.confirmed.diverged().items()]
+    if lost:
+        yield (
+            f"Diverged confirmed runs: {', '.join(lost)}; what they could not predict counts as wrong, so that these "
+            "arms are judged by how often their training fails, too."
         )
 
 

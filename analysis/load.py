@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 from analysis.confirmed import Confirmed
 from analysis.errors import ResultsError
-from analysis.files import damaged, is_cut, is_file, read_events, read_manifest
+from analysis.files import damaged, is_cut, is_file, read_manifest, read_sound_events
 from analysis.load_confirmed import load_confirmed
 from analysis.shapes import LARGE, MANIFEST, ROWS, SEARCH, number
 
@@ -45,7 +46,7 @@ class Results:
         rows: dict[int, dict[str, Any]] = {}
         for event in self.events:
             if event["event"] == "deal":
-                first = all(row["arm"] != event["arm"] for row in rows.values())
+                first = all(row["arm"] != event["arm"] for row in rows.values()) and not event["sampled"]
                 empty = {"reason": "unfinished", "epochs": 0, "seconds": 0.0}
                 rows[event["trial"]] = {"arm": event["arm"], "default": first} | empty
             elif event["event"] == "epoch":
@@ -81,7 +82,7 @@ def load_results(folder: Path) -> Results:
     if fault := misfit_arms(manifest, arms):
         raise damaged(path, fault)
     log, left_out, confirmed = folder / "events.jsonl", [], None
-    events = read_events(log, SEARCH)
+    events = read_search(log, left_out)
     foreign = {event["trial"]: event["arm"] for event in deals(events) if event["arm"] not in arms}
     if foreign:
         left_out.append(f"Trials of no arm of the manifest are left out: {', '.join(sorted({*foreign.values()}))}.")
@@ -95,6 +96,25 @@ def load_results(folder: Path) -> Results:
     except ResultsError as error:
         left_out.append(f"ALL CONFIRMED RUNS ARE LEFT OUT: {error}.")
     return Results(manifest, events, confirmed, left_out)
+
+
+def read_search(log: Path, left_out: list[str]) -> list[dict[str, Any]]:
+    """Read the events of a search, without damaged ones. Trials that lost some count as unfinished, and have no score:
+    all arms that this may concern are named in `left_out`."""
+    events, damages = read_sound_events(log, SEARCH)
+    if not damages:
+        return events
+    ends = {event["trial"]: event for event in events if event["event"] == "end"}
+    epochs = Counter(event["trial"] for event in events if event["event"] == "epoch")
+    arms = {event["trial"]: event["arm"] for event in deals(events)}
+    whole = {trial for trial, end in ends.items() if end.get("epochs", epochs[trial]) == epochs[trial]}
+    named = {line.arm for line in damages if line.arm} | {arm for trial, arm in arms.items() if trial not in whole}
+    lines = "that line is" if len(damages) == 1 else f"{len(damages)} such lines are"
+    left_out.append(
+        f"'{log.name}', {damages[0]}; {lines} left out, and trials of {', '.join(sorted(named)) or 'no arm'} that lost "
+        "some count as unfinished."
+    )
+    return [event for event in events if event["event"] != "end" or event["trial"] in whole]
 
 
 def misfit_arms(manifest: dict[str, Any], arms: dict[str, dict[str, Any]]) -> str:

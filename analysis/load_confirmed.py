@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.confirmed import Confirmed, Run, label, labels, run_of
+from analysis.confirmed import Confirmed, Run, label_of, labels, run_of
 from analysis.errors import ResultsError
-from analysis.files import damaged, is_cut, is_file, read_events, read_manifest
-from analysis.shapes import CONFIRM, CONFIRMED, LARGE, ROWS
+from analysis.files import damaged, is_cut, is_file, read_manifest, read_sound_events
+from analysis.shapes import CONFIRM, CONFIRMED, LARGE, MANIFEST, ROWS, SEARCH, Shape
 
 RUNS = 100_000  # a manifest that asks for more would keep the reader busy for hours
+NAMED = 4  # runs or files that a sentence names before it counts the rest
 COLUMNS = ("filename", "fold", "target", "category", "source")
 
 
-def load_confirmed(folder: Path, arms: Collection[str]) -> Confirmed | None:
+class Try(NamedTuple):
+    """A try of a run: what it was dealt, and why it ended; nothing where the log has no end of it."""
+
+    config: dict[str, Any]
+    reason: str
+
+
+class LeftOut:
+    """What is left out of the confirmed runs.
+
+    Attributes:
+        files: sentences on files as a whole.
+        runs: by the labels of arms, the sentences on their runs, each with the runs that stand in it at `{}`.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.runs: dict[str, dict[str, list[str]]] = {}
+
+    def of_arm(self, arm: str, sentence: str) -> None:
+        self.runs.setdefault(arm, {})[sentence] = []
+
+    def of_run(self, run: Run, sentence: str) -> None:
+        arm, fold, seed = run
+        self.runs.setdefault(arm, {}).setdefault(sentence, []).append(f"fold {fold}, seed {seed}")
+
+    def paragraphs(self) -> list[str]:
+        """Return a paragraph for each of the files, and one for each arm."""
+        of_arms = (
+            " ".join(sentence.replace("{}", f"{arm}, {named(runs)}") for sentence, runs in told.items())
+            for arm, told in self.runs.items()
+        )
+        return [*self.files, *of_arms]
+
+
+def load_confirmed(folder: Path, arms: Mapping[str, dict[str, Any]]) -> Confirmed | None:
     """Read `confirm/` of a results folder; None where the second phase has not begun.
 
     What is unsound of its runs is left out, and said in `left_out`.
 
     Args:
         folder: the results folder.
-        arms: those of its sweep.
+        arms: those of its sweep, by name.
 
     Raises:
         ResultsError: nothing of it can be used.
@@ -34,26 +71,24 @@ def load_confirmed(folder: Path, arms: Collection[str]) -> Confirmed | None:
     path = folder / "confirm" / "manifest.json"
     if not is_file(path):
         return None
-    manifest = read_frozen(path)
+    manifest, left_out = read_frozen(path), LeftOut()
     clips = read_clips(path.with_name("clips.csv"), manifest)
-    faults = [f"{name} is frozen and is no arm of this sweep: left out." for name in foreign(manifest, arms)]
-    manifest["frozen"] = [entry for entry in manifest["frozen"] if entry["arm"] in arms]
-    events = read_log(path.with_name("events.jsonl"), faults)
-    logits = dict(read_predictions(path.parent, manifest, clips, faults))
-    for run in sorted(other_configurations(manifest, events) & set(logits)):
-        del logits[run]
-        faults.append(f"{run_words(run)} had another configuration than the frozen one, and is left out.")
+    events = read_log(path.with_name("events.jsonl"), left_out)
+    manifest |= searched_folds(folder, manifest, left_out)
+    leave_out_strays(path.parent, manifest, left_out)
+    manifest["frozen"] = list(tried_by_the_sweep(folder, manifest["frozen"], arms, left_out))
+    logits = dict(read_runs(path.parent, manifest, clips, last_tries(events), left_out))
     confirmed = Confirmed(manifest, events, clips, logits)
-    return replace(confirmed, left_out=[*faults, *incomplete(confirmed)])
+    return replace(confirmed, left_out=[*left_out.paragraphs(), *incomplete(confirmed)])
 
 
-def read_frozen(path: Path) -> dict[str, Any]:
+def read_frozen(path: Path, shape: dict[str, Shape] = CONFIRM) -> dict[str, Any]:
     """Read the manifest of the second phase.
 
     Raises:
         ResultsError: it has a newer format, or is damaged.
     """
-    manifest = read_manifest(path, CONFIRM)
+    manifest = read_manifest(path, shape)
     if fault := misfit_runs(manifest):
         raise damaged(path, fault)
     return manifest
@@ -69,21 +104,6 @@ def misfit_runs(manifest: dict[str, Any]) -> str:
     if len(arms) > ROWS or len(arms) * len(folds) * manifest["seeds"] > RUNS:
         return f"it has {len(arms)} frozen configurations, {len(folds)} folds and {manifest['seeds']} seeds"
     return ""
-
-
-def foreign(manifest: dict[str, Any], arms: Collection[str]) -> list[str]:
-    return sorted({entry["arm"] for entry in manifest["frozen"]} - set(arms))
-
-
-def read_log(path: Path, faults: list[str]) -> list[dict[str, Any]]:
-    """Read the events; nothing of a damaged log, which is told to `faults`."""
-    if is_cut(path):
-        faults.append(f"The last line of 'confirm/{path.name}' was cut, and is left out.")
-    try:
-        return read_events(path, CONFIRMED)
-    except ResultsError as error:
-        faults.append(f"{error}: the costs of the confirmed runs are left out.")
-        return []
 
 
 def read_clips(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
@@ -106,27 +126,137 @@ def read_clips(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
     return clips
 
 
-def read_predictions(
-    folder: Path, manifest: dict[str, Any], clips: pd.DataFrame, faults: list[str]
+def read_log(path: Path, left_out: LeftOut) -> list[dict[str, Any]]:
+    """Read the events, without damaged ones. Costs are counted from all of them or not at all."""
+    if is_cut(path):
+        left_out.files.append(f"The last line of 'confirm/{path.name}' was cut, and is left out.")
+    events, damages = read_sound_events(path, CONFIRMED)
+    if not damages:
+        return events
+    what = "it is" if len(damages) == 1 else f"{len(damages)} such lines are"
+    gone = f"{what} left out, and so are the costs of the confirmed runs"
+    left_out.files.append(f"'confirm/{path.name}', {damages[0]}; {gone}.")
+    return [event for event in events if event["event"] != "epoch"]
+
+
+def searched_folds(folder: Path, manifest: dict[str, Any], left_out: LeftOut) -> dict[str, Any]:
+    """Return the sweep's own word on the folds that it searched and the one that it kept: it alone can know."""
+    split = read_manifest(folder / "manifest.json", MANIFEST)["split"]
+    folds = {"test_fold": split["test"], "searched": sorted([*split["train"], split["val"]])}
+    said = {"test_fold": manifest["test_fold"], "searched": sorted(manifest["searched"])}
+    if folds != said:
+        left_out.files.append(
+            f"'confirm/manifest.json' says that {split_words(said)}; the sweep's manifest says that "
+            f"{split_words(folds)}, and that is taken."
+        )
+    return folds
+
+
+def split_words(folds: dict[str, Any]) -> str:
+    kept = "no test fold" if folds["test_fold"] is None else f"fold {folds['test_fold']}"
+    return f"the search used folds {', '.join(map(str, folds['searched'])) or 'none'} and kept {kept}"
+
+
+def tried_by_the_sweep(
+    folder: Path, frozen: Sequence[dict[str, Any]], arms: Mapping[str, dict[str, Any]], left_out: LeftOut
+) -> Iterator[dict[str, Any]]:
+    """Yield the frozen configurations that trials of the sweep had."""
+    events, _ = read_sound_events(folder / "events.jsonl", SEARCH)  # what is damaged there is said of the search
+    deals = {event["trial"]: event for event in events if event["event"] == "deal"}
+    for entry in frozen:
+        arm = label_of(entry)
+        if entry["arm"] not in arms:
+            left_out.of_arm(arm, f"{arm} is frozen and is no arm of this sweep: left out.")
+        elif fault := never_tried(entry, arms[entry["arm"]], deals):
+            left_out.of_arm(arm, f"{arm} is left out: {fault}.")
+        else:
+            yield entry
+
+
+def never_tried(entry: dict[str, Any], arm: dict[str, Any], deals: Mapping[int, dict[str, Any]]) -> str:
+    """Return why a frozen configuration of an arm is none that the sweep tried, in words; nothing where it is.
+
+    Args:
+        entry: that of the frozen configuration in the manifest.
+        arm: of the sweep.
+        deals: the sweep's, by their trials.
+    """
+    number = entry["trial"]
+    deal = deals.get(number)
+    if deal is None or deal["arm"] != entry["arm"]:
+        return f"it was frozen from trial {number}, and the sweep's log has no such trial of this arm"
+    if unseeded(entry["config"]) != unseeded(arm["fixed"] | deal["sampled"] | deal.get("config", {})):
+        return f"its frozen configuration is not that of the sweep's trial {number}"
+    return ""
+
+
+def unseeded(config: dict[str, Any]) -> dict[str, Any]:
+    return {knob: value for knob, value in config.items() if knob != "seed"}
+
+
+def last_tries(events: Sequence[dict[str, Any]]) -> dict[Run, Try]:
+    """Return the last try of each run that was dealt: one that failed is dealt anew."""
+    reasons = {event["trial"]: event["reason"] for event in events if event["event"] == "end"}
+    deals = [event for event in events if event["event"] == "deal"]
+    return {run_of(deal): Try(deal["config"], reasons.get(deal["trial"], "")) for deal in deals}
+
+
+def leave_out_strays(folder: Path, manifest: dict[str, Any], left_out: LeftOut) -> None:
+    """Tell of predictions that the manifest does not ask for."""
+    expected = {predictions_file(*run) for run in asked_runs(manifest)}
+    found = (path.name for path in folder.glob("predictions/[!.]*.npy"))  # a dot: a write that was cut
+    strays = sorted(set(found) - expected)
+    if strays:
+        which = named([repr(name) for name in strays])
+        left_out.files.append(f"Predictions of no frozen configuration that is tested are left out: {which}.")
+
+
+def read_runs(
+    folder: Path, manifest: dict[str, Any], clips: pd.DataFrame, tries: Mapping[Run, Try], left_out: LeftOut
 ) -> Iterator[tuple[Run, np.ndarray]]:
-    """Yield the logits of the runs that the manifest asks for, and of no other; tell `faults` of what is not sound."""
-    expected, classes = set(), len(manifest["data"]["classes"])
-    for frozen in manifest["frozen"]:
-        for fold in manifest["folds"]:
-            for seed in range(manifest["seeds"]):
-                path = folder / "predictions" / f"{frozen['arm']}-{frozen['rank']}-fold{fold}-seed{seed}.npy"
-                run = label(frozen["arm"], frozen["rank"]), fold, seed
-                expected.add(path)
-                if not is_file(path):
-                    continue
-                logits, shape = read_array(path), (int((clips["fold"] == fold).sum()), classes)
-                if logits is None or logits.shape != shape:
-                    what = "damaged" if logits is None else f"of shape {list(logits.shape)} instead of {list(shape)}"
-                    faults.append(f"The predictions of {run_words(run)} are {what}, and are left out.")
-                else:
-                    yield run, logits
-    for path in sorted(set(folder.glob("predictions/*.npy")) - expected):
-        faults.append(f"'{path.name}' belongs to no frozen configuration that is tested, and is left out.")
+    """Yield the logits of the runs that count: those that the manifest asks for, and that ended, by the log, in full or
+    because they diverged."""
+    sizes, classes = clips["fold"].value_counts(), len(manifest["data"]["classes"])
+    for frozen, fold, seed in asked_runs(manifest):
+        if fold not in sizes:
+            continue  # no run of it is there
+        run, path = (label_of(frozen), fold, seed), folder / "predictions" / predictions_file(frozen, fold, seed)
+        logits, fault = read_run(path, (int(sizes[fold]), classes), frozen["config"], tries.get(run))
+        if logits is not None:
+            yield run, logits
+        elif fault:
+            left_out.of_run(run, fault)
+
+
+def read_run(
+    path: Path, shape: tuple[int, int], config: dict[str, Any], tried: Try | None
+) -> tuple[np.ndarray | None, str]:
+    """Return the logits of a run, if it counts, and else why it is left out, as `of_run` takes it; nothing where it
+    is not done. A run that diverged predicts nothing: none of its logits is a number."""
+    if tried and not unseeded(config).items() <= tried.config.items():  # newer code may have knobs more
+        return None, "{} had another configuration than the frozen one: left out."
+    if tried and tried.reason == "diverged":
+        return np.broadcast_to(np.float32(np.nan), shape), ""  # it takes no memory, however many there are
+    if not is_file(path):
+        return None, ""
+    if not tried or tried.reason != "finished":
+        return None, "The log does not say that {} finished: left out, though there are predictions."
+    logits = read_array(path)
+    if logits is None:
+        return None, "The predictions of {} are damaged, and are left out."
+    if logits.shape != shape:
+        instead = f"of shape {list(logits.shape)} instead of {list(shape)}"
+        return None, f"The predictions of {{}} are {instead}, and are left out."
+    return logits, ""
+
+
+def asked_runs(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Return the runs that a manifest asks for: frozen configuration, fold and seed."""
+    return product(manifest["frozen"], manifest["folds"], range(manifest["seeds"]))
+
+
+def predictions_file(frozen: dict[str, Any], fold: int, seed: int) -> str:
+    return f"{frozen['arm']}-{frozen['rank']}-fold{fold}-seed{seed}.npy"
 
 
 def read_array(path: Path) -> np.ndarray | None:
@@ -138,15 +268,10 @@ def read_array(path: Path) -> np.ndarray | None:
     return np.array(array) if isinstance(array, np.ndarray) and array.dtype.kind == "f" else None
 
 
-def other_configurations(manifest: dict[str, Any], events: list[dict[str, Any]]) -> set[Run]:
-    """Return the runs that were dealt another configuration than the frozen one."""
-    frozen = dict(zip(labels(manifest), (entry["config"] for entry in manifest["frozen"]), strict=True))
-    deals = [event for event in events if event["event"] == "deal" and run_of(event)[0] in frozen]
-    return {run_of(deal) for deal in deals if not frozen[run_of(deal)[0]].items() <= deal["config"].items()}
-
-
-def run_words(run: Run) -> str:
-    return f"{run[0]}, fold {run[1]}, seed {run[2]}"
+def named(things: Sequence[str]) -> str:
+    """Name the first few things and count the others."""
+    rest = len(things) - NAMED
+    return "; ".join(things[:NAMED]) + f" and {rest} more" * (rest > 0)
 
 
 def incomplete(confirmed: Confirmed) -> Iterator[str]:

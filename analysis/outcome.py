@@ -44,12 +44,9 @@ def make_outcome(results: Results) -> Outcome | None:
         return None
     correct, folds, sources = confirmed.correct()
     parts = make_parts(results.manifest, list(correct))
-    comparisons: dict[str, Comparison] = {}
-    against: dict[str, str] = {}
-    for base, others in ((base, others) for part in parts for base, others in part.groups.items()):
-        compared = {arm: correct[arm] for arm in (base, *others)}
-        comparisons |= {found.arm: found for found in compare(compared, base, folds, sources)}
-        against |= dict.fromkeys(others, base)
+    groups = {base: others for part in parts for base, others in part.groups.items()}
+    comparisons = {found.arm: found for found in compare(correct, groups, folds, sources)}
+    against = {arm: base for base, others in groups.items() for arm in others}
     clean = accuracies(correct, folds, sources, folds == confirmed.manifest["test_fold"])
     everywhere = accuracies(correct, folds, sources, np.full(len(folds), True))
     return Outcome(confirmed, parts, everywhere, comparisons, against, clean)

@@ -15,9 +15,16 @@ def discrepancies(results: Results) -> Iterator[str]:
     sweep, confirm = results.manifest, results.confirmed.manifest
     if sweep["data"].get("fingerprint") != confirm["data"].get("fingerprint"):
         yield "OTHER DATA: the confirmed runs had other clips than the sweep that chose their configurations."
-    if sweep.get("commit") != confirm.get("commit"):
-        commits = f"{commit_words(confirm)}, the sweep on {commit_words(sweep)}"
+    if other_code(sweep, confirm):
+        own, sweeps = commit_words(confirm), commit_words(sweep)
+        commits = f"{own}, the sweep on {sweeps}" if own != sweeps else f"{own}, and on other changes than the sweep"
         yield f"OTHER CODE: the confirmed runs ran on {commits}."
+
+
+def other_code(sweep: dict[str, Any], confirm: dict[str, Any]) -> bool:
+    """Tell whether two phases ran on different code: by its hash, and by its commit where there is none."""
+    key = "code" if sweep.get("code") and confirm.get("code") else "commit"
+    return sweep.get(key) != confirm.get(key)
 
 
 def commit_words(manifest: dict[str, Any]) -> str:

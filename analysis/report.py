@@ -6,9 +6,9 @@ import base64
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -50,12 +50,12 @@ def write_report(studies: list[Study], folder: Path) -> Path:
     Raises:
         ResultsError: the folder is no report, or nothing can be written there.
     """
-    if folder.exists() and not is_report(folder):
-        raise ResultsError(f"'{folder}' is there and is no report: it is not replaced; choose another --out")
     folder = folder.absolute()
-    fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
+    fresh = folder.parent / f".{folder.name}-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)  # of a process that was killed
     try:
+        if folder.exists() and not is_report(folder):
+            raise ResultsError(f"'{folder}' is there and is no report: it is not replaced; choose another --out")
         fresh.mkdir(parents=True)
         fill(studies, fresh)
         put_in_place(fresh, folder)
@@ -87,9 +87,9 @@ def put_in_place(fresh: Path, folder: Path) -> None:
 def fill(studies: list[Study], folder: Path) -> None:
     """Write everything into a folder; with several sweeps, each has its own below `tables` and `figures`."""
     names = list(distinct(study.results.manifest["name"] for study in studies))
+    folders = distinct(re.sub(r"[^\w-]+", "-", name) for name in names) if len(studies) > 1 else [""]
     sections = []
-    for name, study in zip(names, studies, strict=True):
-        below = re.sub(r"[^\w-]+", "-", name) if len(studies) > 1 else ""
+    for name, below, study in zip(names, folders, studies, strict=True):
         write_table_files(study.tables, folder / "tables" / below)
         figures = make_figures(study.results, study.outcome, folder / "figures" / below)
         sections.append(make_section(name, study, figures))
@@ -127,10 +127,11 @@ def make_section(name: str, study: Study, figures: list[Figure]) -> Section:
 
 def distinct(names: Iterable[str]) -> Iterator[str]:
     """Yield the names, with a number behind those that came before."""
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
     for name in names:
-        seen[name] += 1
-        yield name if seen[name] == 1 else f"{name}-{seen[name]}"
+        numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        seen.add(free := next(one for one in numbered if one not in seen))
+        yield free
 
 
 def picture(figure: Figure) -> str:

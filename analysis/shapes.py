@@ -163,6 +163,7 @@ FROZEN = {
     "config": {name: KNOB},
     "parameters": whole,
     "epochs": positive,
+    "seconds?": amount,
 }
 CONFIRM = {
     **RUN,
@@ -174,6 +175,8 @@ CONFIRM = {
     "test_fold": (whole, nothing),
     "searched": [whole],
 }
+# of a second phase that goes on
+CONFIRM_BEGUN = {**CONFIRM, "code": words, "frozen": [{**FROZEN, "seconds": amount}]}
 
 EVENT = {"event": name, "trial": whole}
 EPOCH = {

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.caption import warnings
+from analysis.caption import divergences, warnings
 from analysis.confirmed_tables import accuracy_cells, accuracy_columns, comparison_cells
 from analysis.layout import mark
+from analysis.provenance import discrepancies
 from analysis.search_tables import summarise
 from analysis.study import Study
 from analysis.table import Column, Table, difference, interval, number, signed, text
@@ -53,7 +54,8 @@ def cautions(studies: Mapping[str, Study]) -> Iterator[str]:
     if len({manifest["data"].get("fingerprint") for manifest in manifests}) > 1:
         yield "DIFFERENT DATA: these sweeps did not have the same clips, so that accuracies of two sweeps say nothing."
     for name, study in studies.items():
-        yield from (f"{name}: {sentence}" for sentence in warnings(study.results))
+        told = [*warnings(study.results), *discrepancies(study.results), *divergences(study.results)]
+        yield from (f"{name}: {sentence}" for sentence in told)
     yield (
         "Accuracy in % on the tested folds. Only arms of one sweep are compared with each other; verdicts and "
         "intervals are those of their own sweep."

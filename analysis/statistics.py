@@ -8,20 +8,15 @@ any of the three makes differences look surer than they are.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtri, nctdtrinc, stdtr, stdtrit
+from scipy.special import fdtri, stdtr, stdtrit
 
 from analysis.accuracy import Clips, run_variance
+from analysis.power import LEVEL, POOLING, Noise, noncentrality
 
-POWER = 0.8
-POOLING = 0.25  # level of the F test that keeps two estimates of one error apart
-# By how much sources of several takes raise the variance of a mean of clips, where nothing is measured yet: 1.13 with
-# ESC-50's sources if takes share half of their luck, as `sweeps.simulated_confirmation` assumes.
-CLUSTERING = 1.15
 JUST = float(np.finfo(float).tiny)  # a bound that leaves out 0 itself
 
 
@@ -35,7 +30,7 @@ class Comparison:
         low, high: simultaneous interval of the difference: all arms' intervals hold together. It leaves out 0 exactly
             if the verdict is 'better' or 'worse'.
         p: two-sided, as if it were the only arm.
-        p_adjusted: Holm's, over all arms of the comparison.
+        p_adjusted: Holm's, over all arms of all groups.
         nadeau_bengio_p: that of Nadeau and Bengio's test; NaN with one fold. It decides nothing.
         detectable: the smallest true difference that a second phase like this one finds with 80 % power; 1 where it can
             find none.
@@ -55,15 +50,15 @@ class Comparison:
 
 def compare(
     correct: Mapping[str, np.ndarray],
-    against: str,
+    groups: Mapping[str, Sequence[str]],
     folds: np.ndarray,
     sources: np.ndarray,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> list[Comparison]:
-    """Compare every other arm with the arm `against`, clip by clip, so that what is hard for all cancels.
+    """Compare arms with the one they are against, clip by clip, so that what is hard for all cancels.
 
-    A difference is that of the accuracies over all clips; it is tested by Student's t. Its error is estimated in two
-    ways:
+    A difference is that of the accuracies over all clips; it is tested by Student's t. Its error is estimated from the
+    arms of its group, in two ways:
 
     * from how little the arms' differences agree between folds (`error_between_folds`), with three or more folds;
     * from the clips and the seeds within each fold (`error_within_folds`), with two or more seeds.
@@ -71,36 +66,32 @@ def compare(
     Both are pooled where they do not contradict each other (`error_of_differences`). Where neither can be had, nothing
     tells a lucky run from a better arm: the error is then infinite, and no difference is ever seen.
 
-    p values are adjusted by Holm 1979, and intervals have Bonferroni's width, which Holm's verdicts contradict only
-    where Holm calls an arm different that Bonferroni would not: its interval then ends at 0, as in Guilbaud 2008,
-    "Simultaneous confidence regions corresponding to Holm's step-down procedure", Biometrical Journal 50, and in
-    Strassburger and Bretz 2008, "Compatible simultaneous lower confidence bounds for the Holm procedure", Statistics in
-    Medicine 27. Those let the intervals of all arms called different end at 0 and have the full coverage; here the
-    others keep their width, so as to say by how much they differ. That costs coverage where most arms differ and some
-    do not: it stays above 1 - 2 (1 - level), and at level .95 it was .927 in the worst case found, that of one null arm
-    among arms all of which are far from 0.
+    p values are adjusted by Holm 1979 over all groups, as a reader takes whatever is called different from all of them.
+    Intervals have Bonferroni's width, which Holm's verdicts contradict only where Holm calls an arm different that
+    Bonferroni would not: its interval then ends at 0, as in Guilbaud 2008, "Simultaneous confidence regions
+    corresponding to Holm's step-down procedure", Biometrical Journal 50, and in Strassburger and Bretz 2008,
+    "Compatible simultaneous lower confidence bounds for the Holm procedure", Statistics in Medicine 27. Those let the
+    intervals of all arms called different end at 0 and have the full coverage; here the others keep their width, so as
+    to say by how much they differ. That costs coverage where most arms differ and some do not: it stays above
+    1 - 2 (1 - level), and at level .95 it was .927 in the worst case found, that of one null arm among arms all of
+    which are far from 0.
 
     Args:
         correct: for each arm, [seeds, clips] of bool; all of one shape, with the same clips in the same order.
-        against: the arm to compare with.
+        groups: arms to compare with, each with those that are compared with it.
         folds: the fold of each clip.
         sources: the source recording of each clip.
         level: of the intervals; 1 - level is the chance to call any arm different where none is.
     """
-    others = [arm for arm in correct if arm != against]
-    if not others:
+    if not any(groups.values()):
         return []
-    runs, clips = np.stack([correct[arm] for arm in (against, *others)]), Clips(folds, sources)
-    counts = clips.per_source(runs)
-    # Seeds are added up before anything is divided: arms with as many right clips then differ by 0, not by rounding.
-    right = counts.sum(axis=1)
-    table = clips.per_fold(right) / len(runs[0])
-    differences = (right[1:].sum(axis=1) - right[0].sum()) / runs[0].size
-    error, df = error_of_differences(counts, table, clips)
+    clips = Clips(folds, sources)
+    found = [against(counts, clips) for counts in counts_of_groups(correct, groups, clips)]
+    differences, error, df, corrected = (np.concatenate(parts) for parts in zip(*found, strict=True))
     p = 2 * stdtr(df, -np.abs(ratio(differences, error)))
-    adjusted, alpha = holm(p), (1 - level) / len(others)
+    adjusted, alpha = holm(p), (1 - level) / len(p)
     low, high = agreeing_intervals(differences, error * stdtrit(df, 1 - alpha / 2), adjusted < 1 - level)
-    detectable = np.minimum(error * noncentrality(df, alpha, POWER), 1)
+    detectable = np.minimum(error * noncentrality(df, alpha), 1)
     return [
         Comparison(
             arm=arm,
@@ -109,12 +100,55 @@ def compare(
             high=float(high[i]),
             p=float(p[i]),
             p_adjusted=float(adjusted[i]),
-            nadeau_bengio_p=nadeau_bengio(table[i + 1] - table[0], 1 / len(clips.sizes))[1],
+            nadeau_bengio_p=float(corrected[i]),
             detectable=float(detectable[i]),
             verdict=verdict(differences[i], adjusted[i] < 1 - level),
         )
-        for i, arm in enumerate(others)
+        for i, arm in enumerate(arm for arms in groups.values() for arm in arms)
     ]
+
+
+def counts_of_groups(
+    correct: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]], clips: Clips
+) -> list[np.ndarray]:
+    """Return how many clips each run got right, [arms, seeds, sources], for each group with the arm it is against
+    first."""
+    counts = {arm: clips.per_source(runs) for arm, runs in correct.items()}
+    return [np.stack([counts[arm] for arm in (base, *arms)]) for base, arms in groups.items() if arms]
+
+
+def against(counts: np.ndarray, clips: Clips) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return each arm's difference from the first, its standard error, its degrees of freedom, and Nadeau and Bengio's
+    p.
+
+    Args:
+        counts: [arms, seeds, sources], how many clips each run got right.
+        clips: their folds and sources.
+    """
+    # Seeds are added up before anything is divided: arms with as many right clips then differ by 0, not by rounding.
+    right, seeds = counts.sum(axis=1), counts.shape[1]
+    table = clips.per_fold(right) / seeds
+    differences = (right[1:].sum(axis=1) - right[0].sum()) / (seeds * clips.takes.sum())
+    corrected = [nadeau_bengio(by_fold, 1 / len(clips.sizes))[1] for by_fold in table[1:] - table[0]]
+    return differences, *error_of_differences(counts, table, clips), np.array(corrected)
+
+
+def measured_noise(
+    correct: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]], folds: np.ndarray, sources: np.ndarray
+) -> Noise | None:
+    """Return the mean noise of the differences that `compare` tells, from the same arguments; None where it cannot be
+    told how much of it other seeds would change: with one seed, or with nothing to compare.
+
+    What passes with more seeds is how much those of an arm differ on a fold. What lasts is the rest of the error within
+    folds: what the arms know of different clips.
+    """
+    if not any(groups.values()) or len(next(iter(correct.values()))) == 1:
+        return None
+    clips = Clips(folds, sources)
+    grouped = counts_of_groups(correct, groups, clips)
+    error = np.concatenate([error_within_folds(counts, clips)[0] for counts in grouped])
+    passing = 2 * run_variance(np.concatenate(grouped), clips)[0] * float((clips.weights**2).sum())
+    return Noise(max(0.0, float((error**2).mean()) - passing / grouped[0].shape[1]), passing)
 
 
 def error_of_differences(counts: np.ndarray, table: np.ndarray, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
@@ -237,44 +271,3 @@ def nadeau_bengio(differences: Sequence[float] | np.ndarray, test_share: float) 
     variance = (1 / count + test_share / (1 - test_share)) * differences.var(ddof=1)
     t = float(ratio(differences.mean(), np.sqrt(variance)))
     return t, float(2 * stdtr(count - 1, -abs(t)))
-
-
-def noncentrality(df: np.ndarray | float, alpha: float, power: float) -> np.ndarray:
-    """Return how many standard errors a true difference must be for a t test at `alpha`, two-sided, to find it."""
-    return nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2))
-
-
-def seeds_needed(
-    difference: float,
-    clips: int,
-    folds: int,
-    arms: int,
-    discordance: float = 0.2,
-    run_sd: float = 0.01,
-    level: float = 0.95,
-    power: float = POWER,
-) -> int:
-    """Return the smallest number of seeds for which `compare` finds a true difference with this power, by the t test's
-    noncentral distribution (Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2).
-
-    Args:
-        difference: the true one, above 0.
-        clips: how many are tested, in all folds together.
-        folds: how many are tested.
-        arms: how many arms are compared with the one.
-        discordance: share of clips on which one of two runs is right and the other wrong, whether they are of one arm
-            or of two.
-        run_sd: standard deviation of a run's accuracy on a fold, beyond the clips' luck.
-        level: of the comparison.
-        power: the chance to find the difference.
-    """
-    if difference <= 0:
-        raise ValueError(f"no number of seeds finds a difference of {difference:g}")
-    variance = CLUSTERING * discordance / clips + 2 * run_sd**2 / folds
-
-    def enough(seeds: int) -> bool:
-        df = arms * (folds - 1) if folds >= 3 else (arms + 1) * folds * (seeds - 1)
-        return math.sqrt(variance / seeds) * noncentrality(df, (1 - level) / arms, power) <= difference
-
-    least = 1 if folds >= 3 else 2
-    return least + bisect_left(range(least, 10**9), True, key=enough)

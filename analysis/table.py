@@ -103,11 +103,14 @@ def figure(value: float, digits: int = 1) -> str:
 
 
 def signed(points: float) -> str:
-    """Write a difference to a tenth of a point, and more finely where that would hide on which side of 0 it is."""
+    """Write a difference to a tenth of a point, and more finely where that would hide on which side of 0 it is; of one
+    that is closer to 0, only the side is told."""
     if pd.isna(points):
         return "–"
-    digits = next((digits for digits in (1, 2, 3) if round(points, digits)), 1)
-    return f"{points:+.{digits}f}" if points else "0.0"
+    if not points:
+        return "0.0"
+    digits = next((digits for digits in (1, 2, 3) if round(points, digits)), None)
+    return f"{points:+.{digits}f}" if digits else f"{'>' if points > 0 else '<'} 0"
 
 
 def between(low: float, high: float, write: Callable[[float], str]) -> str:

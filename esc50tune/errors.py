@@ -7,7 +7,18 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Bad input. Scripts print its message alone, without a traceback, and exit with 2."""
+    """Bad input. Scripts print its message alone, without a traceback, and exit with 2.
+
+    Its message is one line, whatever the input that it repeats: line breaks and control characters are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return a text with an escape for each character that breaks a line, talks to the terminal, or is not seen."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

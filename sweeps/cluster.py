@@ -22,7 +22,7 @@ from sweeps.console import Console, say, shown
 from sweeps.driver import Dealer
 from sweeps.manifest import ROOT
 from sweeps.resources import Machine, Share, this_machine, total
-from sweeps.shells import ArmScheduler, DealingSearcher
+from sweeps.shells import ArmScheduler, DealingSearcher, kills_for_memory_end_trials
 from sweeps.state import Trial
 from sweeps.travel import Freight
 
@@ -50,7 +50,10 @@ def machines_of(args: argparse.Namespace) -> list[Machine]:
 
 
 def join_cluster(address: str) -> list[Machine]:
-    """Join a running cluster and return its nodes; its workers get this project's code from here."""
+    """Join a running cluster and return its nodes; its workers get this project's code from here.
+
+    As many trials run at a time as these nodes take: one that joins later is used where another was lost.
+    """
     if address != "auto":
         check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
@@ -62,6 +65,8 @@ def join_cluster(address: str) -> list[Machine]:
             "with token authentication, set RAY_AUTH_MODE=token here too"
         ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    now = f"{len(nodes)} node{'s' * (len(nodes) > 1)} now"
+    say(Console(), f"cluster   {now}; those that join later take the place of lost ones, or wait for --resume")
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
 
 
@@ -105,9 +110,9 @@ def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) ->
             address="local",
             num_cpus=total(machines).cpus,
             num_gpus=total(machines).gpus,
-            include_dashboard=dashboard,
+            include_dashboard=None if dashboard else False,  # True would let the sweep fail where it does not start
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,  # errors that stop Ray are raised
         )
     if context.dashboard_url:
         token = shown(Path(sys.executable).with_name("ray"))
@@ -150,7 +155,8 @@ def fit(
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),
         )
         try:
-            tuner.fit()
+            with kills_for_memory_end_trials():
+                tuner.fit()
         except TuneError:
             if driver.trouble is None:
                 raise

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.files import is_file, read_events
 from analysis.load import Results
+from analysis.load_confirmed import never_tried, read_frozen
+from analysis.shapes import CONFIRM_BEGUN, SEARCH
 from esc50tune.config import TrialConfig
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
 from esc50tune.seeds import derive_seed
+from sweeps import events
 from sweeps.manifest import FILE, describe_run, write_manifest
+from sweeps.state import Trial
 
 FOLDER = "confirm"
 RUN_KEY = ("arm", "rank", "fold", "seed")
-SAME_IN_ALL_CALLS = ("code", "data")
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,20 @@ class Confirmation:
     def predictions(self, run: Run) -> Path:
         return self.folder / "predictions" / f"{run.name}.npy"
 
-    def missing(self) -> list[Run]:
-        """Return the runs whose predictions are not there, or whose last state is: their end is not in the log."""
-        return [run for run in self.runs() if not self.predicted(run) or self.checkpoint(run).is_file()]
+    def missing(self, tries: Mapping[tuple[str, int, int, int], Trial]) -> list[Run]:
+        """Return the runs that must be dealt: one that diverged is done, one whose predictions are lost is not.
+
+        To train a run until it does not diverge would favour its arm.
+
+        Args:
+            tries: the last one of each run that the log has, by the run's key.
+        """
+
+        def done(run: Run) -> bool:
+            reason = tries[run.key].reason if run.key in tries else "never dealt"
+            return reason in (None, "diverged") or (reason == "finished" and self.predicted(run))
+
+        return [run for run in self.runs() if not done(run)]
 
     def predicted(self, run: Run) -> bool:
         """Tell whether a run's predictions are there, undamaged."""
@@ -152,6 +166,7 @@ class Confirmation:
 
         Raises:
             UserError: what is frozen here already was frozen from other data or by other code.
+            ResultsError: the manifest that is there is damaged, or of a newer format.
         """
         manifest = describe_run() | {
             "data": self.sweep["data"],
@@ -162,12 +177,12 @@ class Confirmation:
             "test_fold": self.test_fold,
             "searched": searched(self.sweep),
         }
-        before = read_manifest(self.folder)
-        for key in SAME_IN_ALL_CALLS:
-            if before and before[key] != manifest[key]:
+        now, before = origin(manifest), read_manifest(self.folder)
+        for what, was in (origin(before) if before else {}).items():
+            if was != now[what]:
                 raise UserError(
-                    f"'{self.folder}' was begun with {key} {before[key]}, and this is {manifest[key]}: runs that are "
-                    f"compared must share it; go back to it, or move '{self.folder}' away to start anew"
+                    f"'{self.folder}' was begun with {what} {was}, and this is {now[what]}: runs that are compared "
+                    f"must share it; go back to it, or move '{self.folder}' away to start anew"
                 )
         (self.folder / "predictions").mkdir(parents=True, exist_ok=True)
         write_clips(self.folder, self.dataset)
@@ -175,9 +190,18 @@ class Confirmation:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a second phase that was begun, or None."""
+    """Return the manifest of a second phase that was begun, or None.
+
+    Raises:
+        ResultsError: it has a newer format, or is damaged.
+    """
     path = folder / FILE
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_frozen(path, CONFIRM_BEGUN) if is_file(path) else None
+
+
+def origin(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return the hashes of what all calls of a second phase must share."""
+    return {"code": manifest["code"], "data": manifest["data"]["fingerprint"]}
 
 
 def write_clips(folder: Path, dataset: Dataset) -> None:
@@ -209,7 +233,9 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
         top: how many configurations of each arm.
 
     Raises:
-        UserError: nothing can be frozen, there is no test fold, or the data are not the sweep's any more.
+        UserError: nothing can be frozen, there is no test fold, or the data are not the sweep's any more; or what was
+            frozen is not of this sweep.
+        ResultsError: what was frozen cannot be read, or the log of what can be.
     """
     sweep, place = results.manifest, folder / FOLDER
     dataset = read_dataset(Path(sweep["data"]["root"]))
@@ -217,19 +243,46 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
         raise UserError(f"'{dataset.root}' is not what the sweep ran on any more: its content has changed")
     check_unchanged(sweep["encoders"])
     before = read_manifest(place)
-    if before:
-        frozen, left_out = [Frozen(**fields) for fields in before["frozen"]], before["left_out"]
-        if max(f.rank for f in frozen) != top:
-            raise UserError(f"--top {top}: '{place}' has the best {max(f.rank for f in frozen)} of each arm frozen")
-    else:
-        frozen, left_out = freeze(results, top)
+    if before is None:
+        read_events(folder / events.FILE, SEARCH)  # what is frozen is chosen from all of it
+    frozen, left_out = freeze(results, top) if before is None else take_up(results, place, before, top)
     if not frozen:
         raise UserError(f"no trial of '{folder}' ran its full schedule: there is nothing to confirm")
     tested = tested_folds(sweep, dataset, folds)
     if before:  # what was tested stays a part of it
+        if strange := sorted({*before["folds"]} - {*tested_folds(sweep, dataset, "all")}):
+            raise UserError(f"'{place}' tests fold {strange[0]}, which cannot be tested; move it away to start anew")
         tested, seeds = sorted({*tested, *before["folds"]}), max(seeds, before["seeds"])
     ended = int((results.trials["reason"] != "unfinished").sum())
     return Confirmation(place, sweep, dataset, frozen, left_out, tested, seeds, sweep["split"]["test"], ended)
+
+
+def take_up(
+    results: Results, place: Path, before: dict[str, Any], top: int
+) -> tuple[list[Frozen], list[dict[str, str]]]:
+    """Return what an earlier call froze; also the arms that it left out.
+
+    Args:
+        results: the sweep's.
+        place: the folder of the second phase.
+        before: its manifest.
+        top: how many configurations of each arm are asked for.
+
+    Raises:
+        UserError: it froze another number of each arm, or what the sweep did not try.
+    """
+    known = [field.name for field in fields(Frozen)]
+    frozen = [Frozen(**{name: entry[name] for name in known}) for entry in before["frozen"]]
+    best = max((one.rank for one in frozen), default=top)
+    if best != top:
+        raise UserError(f"--top {top}: '{place}' has the best {best} of each arm frozen")
+    arms = {arm["name"]: arm for arm in results.manifest["arms"]}
+    deals = {event["trial"]: event for event in results.events if event["event"] == "deal"}
+    for one in frozen:
+        fault = never_tried(asdict(one), arms[one.arm], deals) if one.arm in arms else "it is no arm of this sweep"
+        if fault:
+            raise UserError(f"'{place}' cannot be gone on with: of {one.label}, {fault}; move it away to start anew")
+    return frozen, before["left_out"]
 
 
 def tested_folds(sweep: dict[str, Any], dataset: Dataset, folds: str) -> list[int]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections import deque
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 import ray
-from filelock import FileLock, Timeout
 
 from analysis.load import load_results
-from analysis.statistics import seeds_needed
 from analysis.terminal import write_tables
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.split import Split
@@ -20,13 +19,14 @@ from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
-from sweeps.console import Console, clock, say, shown
+from sweeps.console import Console, say
 from sweeps.driver import Dealer
 from sweeps.dry_run import Cost, measure
 from sweeps.events import EventLog
 from sweeps.progress import Progress
-from sweeps.resources import Share, share_machines
-from sweeps.runner import measured_share, report_end, run_until_interrupt
+from sweeps.proposal import points, propose
+from sweeps.resources import Machine, Share, share_machines
+from sweeps.runner import measured_share, only_process, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_confirmation
 from sweeps.travel import Freight, pack, place
@@ -43,21 +43,49 @@ class ConfirmationDriver(Dealer):
 
     def __init__(self, plan: Confirmation, log: EventLog, state: SweepState) -> None:
         self.plan, self.runs = plan, {run.key: run for run in plan.runs()}
+        tries = {self.run_of(trial).key: trial for trial in state.trials.values()}
         super().__init__(log, state)
-        for trial in state.trials.values():
+        for trial in tries.values():
             self.tidy(trial)
-        begun = [self.run_of(trial) for trial in state.unended]
-        self.left = deque(run for run in plan.missing() if run not in begun)
+        self.left = deque(plan.missing(tries))
+
+    @property
+    def to_do(self) -> list[Run]:
+        """The runs that have not ended: those that are gone on with, and those that are left to be dealt."""
+        return [*map(self.run_of, self.state.unended), *self.left]
 
     def run_of(self, trial: Trial) -> Run:
-        return self.runs[tuple(trial.dealt[name] for name in RUN_KEY)]
+        """Return the run that a trial is a try of.
+
+        Raises:
+            UserError: it is of none of the plan's.
+        """
+        key = tuple(trial.dealt.get(name) for name in RUN_KEY)
+        if key not in self.runs:
+            what = f"trial {trial.number} in its log is no run that its manifest asks for"
+            raise UserError(f"'{self.plan.folder}' cannot be gone on with: {what}; move it away to start anew")
+        return self.runs[key]
 
     def next_deal(self, number: int) -> dict[str, Any] | None:
         if not self.left:
             return None
         run = self.left.popleft()
-        self.plan.checkpoint(run).unlink(missing_ok=True)  # of a try that failed
+        for path in (self.plan.checkpoint(run), self.plan.predictions(run)):
+            path.unlink(missing_ok=True)  # of a try that failed, or that the log does not know
         return dict(zip(RUN_KEY, run.key, strict=True)) | {"config": run.config(self.plan.sweep["seed"]).to_flat()}
+
+    def record(self, number: int, result: dict[str, Any]) -> bool:
+        """Take in an epoch's result.
+
+        A loss in the test that is not a number tells that the last epoch's steps diverged. It is infinite where a
+        clip's class was given no chance at all.
+        """
+        loss = result.get("test_loss", 0.0)
+        if math.isnan(loss):
+            result = result | {"diverged": True, "test_acc": 0.0}
+        if not math.isfinite(loss):
+            result = result | {"test_loss": None}
+        return super().record(number, result)
 
     def settle(self, trial: Trial) -> None:
         super().settle(trial)
@@ -67,8 +95,10 @@ class ConfirmationDriver(Dealer):
         """Keep or drop the last state of a run that is done."""
         run = self.run_of(trial)
         state, kept = self.plan.checkpoint(run), self.plan.kept(run)
-        if trial.reason == "finished" and state.is_file():
-            state.unlink() if kept is None else state.replace(kept)
+        if trial.reason == "finished" and state.is_file() and kept is not None:
+            state.replace(kept)
+        elif trial.reason in ("finished", "diverged"):
+            state.unlink(missing_ok=True)
 
 
 def confirm(args: argparse.Namespace) -> int:
@@ -79,34 +109,33 @@ def confirm(args: argparse.Namespace) -> int:
         ResultsError: the sweep's folder cannot be read.
     """
     console, folder = Console(), args.folder.absolute()
-    results = load_results(folder)
-    plan = plan_confirmation(results, folder, args.seeds, args.folds, args.top)
-    machines = machines_of(args)
-    share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
+    results = load_results(folder)  # before the lock, which would make a folder that is not there
     if args.detect is not None:
-        return propose(plan, points(args.detect), share, console)
-    if share.gpus and args.gpus_per_trial is None:
-        wanted = measured_share(lambda: [run_cost(plan, run) for run in first_runs(plan)], console)
-        share = share_machines(machines, wanted, args.max_concurrent)
-    lock = FileLock(f"{plan.folder}.lock")
-    try:
-        with lock.acquire(timeout=0):
-            plan.write()
-            left = plan.missing()
-            print_confirmation(plan, len(left), share, console)
-            data = {(run.frozen.label, run.fold): run for run in left}  # all seeds share it
-            caches = {key: open_run_clips(plan, run) for key, run in data.items()}
-            if args.address:
-                check_shared(plan.folder)
-            elif left:
-                start_ray(machines, not args.no_dashboard, console)
-            try:
-                freight = pack(caches.values()) if args.address else {}
-                return run_left(plan, left, caches, freight, share, console)
-            finally:
-                ray.shutdown()
-    except Timeout:
-        raise UserError(f"'{plan.folder}' is being confirmed by another process") from None
+        plan = plan_confirmation(results, folder, args.seeds, args.folds, args.top)
+        share = share_machines(machines_of(args), args.gpus_per_trial, args.max_concurrent)
+        return propose(results, plan, points(args.detect), share, console)
+    with only_process(folder):  # neither its sweep nor another second phase of it
+        plan = plan_confirmation(load_results(folder), folder, args.seeds, args.folds, args.top)
+        machines = machines_of(args)
+        share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
+        if share.gpus and args.gpus_per_trial is None:
+            wanted = measured_share(lambda: [run_cost(plan, run) for run in first_runs(plan)], console)
+            share = share_machines(machines, wanted, args.max_concurrent)
+        plan.write()
+        driver = open_driver(plan)
+        print_confirmation(plan, len(driver.to_do), share, console)
+        return run_left(driver, machines, share, args, console)
+
+
+def open_driver(plan: Confirmation) -> ConfirmationDriver:
+    """Take up what earlier calls left.
+
+    Raises:
+        UserError: the log has runs that are not the plan's.
+        ResultsError: the log is damaged.
+    """
+    state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, early_stopping=False)
+    return ConfirmationDriver(plan, EventLog(plan.folder, state.apply), state)
 
 
 def first_runs(plan: Confirmation) -> list[Run]:
@@ -125,20 +154,35 @@ def open_run_clips(plan: Confirmation, run: Run) -> ClipCache:
 
 
 def run_left(
-    plan: Confirmation,
-    left: list[Run],
+    driver: ConfirmationDriver, machines: Sequence[Machine], share: Share, args: argparse.Namespace, console: Console
+) -> int:
+    """Start Ray, or use the cluster that was joined, run what is left, and tell; return the exit code."""
+    plan, left = driver.plan, driver.to_do
+    data = {(run.frozen.label, run.fold): run for run in left}  # all seeds share it
+    caches = {key: open_run_clips(plan, run) for key, run in data.items()}
+    freight: Freight = {}
+    if args.address:
+        check_shared(plan.folder)
+        freight = pack(caches.values())
+    elif left:
+        start_ray(machines, not args.no_dashboard, console)
+    try:
+        return run_on_ray(driver, caches, freight, share, console)
+    finally:
+        ray.shutdown()
+
+
+def run_on_ray(
+    driver: ConfirmationDriver,
     caches: dict[tuple[str, int], ClipCache],
     freight: Freight,
     share: Share,
     console: Console,
 ) -> int:
-    epochs = {frozen.arm: frozen.epochs for frozen in plan.frozen}
-    state = SweepState(epochs, early_stopping=False)
-    log = EventLog(plan.folder, state.apply)
-    driver = ConfirmationDriver(plan, log, state)
+    plan, state, left = driver.plan, driver.state, driver.to_do
     every = len(state.trials) + len(driver.left)
     progress = Progress(state, every, share.slots, console, ("mean test", fmean))
-    log.listeners.append(progress.on_event)
+    driver.log.listeners.append(progress.on_event)
 
     def fields(trial: Trial) -> dict[str, Any]:
         run = driver.run_of(trial)
@@ -156,7 +200,7 @@ def run_left(
         fit(driver, run_confirmation, fields, freight, share)
 
     interrupted = bool(left) and run_until_interrupt(run, driver, progress)
-    log.close()
+    driver.log.close()
     write_tables(plan.folder.parent, console)
     return report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
 
@@ -183,41 +227,3 @@ def print_confirmation(plan: Confirmation, left: int, share: Share, console: Con
     elif len(plan.folds) > 1:
         say(console, f"folds     fold {plan.test_fold} was kept from the search; the others were used in it")
     say(console, f"machine   {share}")
-
-
-def points(text: str) -> float:
-    """Read --detect.
-
-    Raises:
-        UserError: it is no positive number below 100.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 < value < 100.0:
-        raise UserError(f"--detect {text}: give a difference in points of accuracy, for instance 2")
-    return value / 100.0
-
-
-def propose(plan: Confirmation, difference: float, share: Share, console: Console) -> int:
-    """Say how many seeds this design needs to see a difference, and what they cost. Nothing is started."""
-    clips = sum(clip.fold in plan.folds for clip in plan.dataset.clips)
-    arms = max(1, len(plan.frozen) - 1)
-    seeds = seeds_needed(difference, clips, len(plan.folds), arms)
-    runs = len(plan.frozen) * len(plan.folds) * seeds
-    say(
-        console,
-        f"{seeds} seeds find a true difference of {100 * difference:g} points in 8 of 10 studies of this design:",
-    )
-    say(console, f"{runs} runs on {len(plan.folds)} folds, about {clock(cost(plan, seeds) / share.slots)} ({share})")
-    say(console, f"nothing was started: python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}")
-    return 0
-
-
-def cost(plan: Confirmation, seeds: int) -> float:
-    """Return the seconds that all runs take one after the other, from those of the sweep's trials."""
-    split = plan.sweep["split"]
-    clips = len(plan.dataset.clips) * (1.0 - 1.0 / len(plan.dataset.folds))
-    longer = clips / split["train_clips"]
-    return sum(longer * frozen.seconds * len(plan.folds) * seeds for frozen in plan.frozen)

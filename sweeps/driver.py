@@ -32,7 +32,7 @@ class Dealer(ABC):
 
     def __init__(self, log: EventLog, state: SweepState, budget: float | None = None) -> None:
         self.log, self.state, self.budget = log, state, budget
-        self.interrupted, self.trouble = False, None
+        self.interrupted, self._choosing, self.trouble = False, False, None
         for trial in state.unended:
             self.settle(trial)  # the run may have been killed between an epoch's event and the end's
         self.again = deque(trial.number for trial in state.unended)
@@ -42,9 +42,13 @@ class Dealer(ABC):
         """Return the `deal` event of trial `number`: its arm, its configuration; None when all are dealt."""
 
     def interrupt(self, *_: object) -> None:
-        """Take in a Ctrl-C. Raised within Ray it may be lost, so it is raised again at the next call."""
+        """Take in a Ctrl-C. Raised within Ray it may be lost, so it is raised again at the next call.
+
+        Within a search's compiled code it would be printed and ignored, and a wrong point dealt: there it waits.
+        """
         self.interrupted = True
-        raise KeyboardInterrupt
+        if not self._choosing:
+            raise KeyboardInterrupt
 
     def check_interrupt(self) -> None:
         if self.interrupted:
@@ -67,7 +71,10 @@ class Dealer(ABC):
         if self.again:
             return self.state.trials[self.again.popleft()]
         number = len(self.state.trials)
+        self._choosing = True
         fields = self.next_deal(number)
+        self._choosing = False
+        self.check_interrupt()
         if fields is None:
             return None
         self.log.append("deal", trial=number, **fields)
@@ -117,7 +124,7 @@ class Dealer(ABC):
 
         A process that is lost twice before the next epoch may have been killed for its memory.
         """
-        halved = trial.config["batch_parts"] > 1
+        halved = trial.config.get("batch_parts", 1) > 1  # the knob is younger than some logs
         half = {"batch_parts": 2}
         lost = sum(event["kind"] == "lost" and event["epochs"] == len(trial.epochs) for event in trial.retries)
         if kind == "node":

@@ -9,10 +9,11 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from analysis.files import read_events
+from analysis.files import damaged, read_events
 from esc50tune.errors import UserError
 
 Event = dict[str, Any]
@@ -36,6 +37,7 @@ class EventLog:
     def __init__(self, folder: Path, *listeners: Callable[[Event], None]) -> None:
         self.path = path = folder / FILE
         before = read_events(path)
+        check_order(path, before)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         if before or path.stat().st_size:
             os.ftruncate(self._file, path.read_bytes().rfind(b"\n") + 1)  # a last line that was cut
@@ -62,7 +64,8 @@ class EventLog:
         else:
             why = "the disk is full"
         if written < len(text):
-            os.ftruncate(self._file, size)
+            with suppress(OSError):  # read-only by now: there is nothing of it
+                os.ftruncate(self._file, size)
             raise UserError(f"'{self.path}' cannot be written: {why}")
         self._seq += 1
         self.tell(line)
@@ -77,3 +80,18 @@ class EventLog:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def check_order(path: Path, events: list[Event]) -> None:
+    """Look for lost, doubled and moved lines: what is written on would not be what was begun.
+
+    Raises:
+        ResultsError: there are some.
+    """
+    dealt = 0
+    for number, event in enumerate(events):
+        if event.get("seq") != number:
+            raise damaged(path, f"line {number + 1} is not event {number}: lines were lost, doubled or moved")
+        if event["event"] == "deal" and event["trial"] != dealt:
+            raise damaged(path, f"line {number + 1} deals trial {event['trial']} in the turn of trial {dealt}")
+        dealt += event["event"] == "deal"

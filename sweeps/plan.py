@@ -173,7 +173,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     dataset = find_dataset(args.data)
     split = choose_split(args, dataset, preset)
     if args.encodec_weights not in (None, "pretrained", "untrained"):
-        args.encodec_weights = str(Path(args.encodec_weights).expanduser().absolute())
+        args.encodec_weights = str(absolute("--encodec-weights", args.encodec_weights))
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
     if args.encodec_weights and args.encodec_weights not in encoders(arms):
@@ -270,17 +270,30 @@ def results_folder(args: argparse.Namespace) -> Path:
     if args.resume is not None:
         return args.resume
     name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{args.script}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UserError(
-            f"--name '{name}': a name has letters, digits, '.', '_' and '-' alone and starts with a letter or digit"
+            f"--name '{name}': a name has at most 100 letters, digits, '.', '_' and '-' alone and starts with a letter "
+            "or digit"
         )
-    parent = Path(args.results).expanduser().absolute()
+    parent = absolute("--results", args.results)
     existing = nearest_existing(parent)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'")
-    if (parent / name).exists() and not args.debug:
+    if os.path.lexists(parent / name) and not args.debug:
         raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
     return parent / name
+
+
+def absolute(flag: str, path: str) -> Path:
+    """Return the path that a flag names.
+
+    Raises:
+        UserError: it begins with the home of a user who does not exist.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"{flag} '{path}': no user has that home") from None
 
 
 def nearest_existing(path: Path) -> Path:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from analysis.files import damaged, read_events
 from analysis.load import load_results
+from analysis.shapes import Shape, misfit
 from esc50tune.checkpoint import load_checkpoint
+from esc50tune.config import TrialConfig
 from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
-from sweeps.plan import equal_deal
+from sweeps import events
+from sweeps.manifest import FILE
+from sweeps.plan import OF_THE_STUDY, equal_deal
 from sweeps.state import Trial
 from sweeps.trainable import checkpoint_path
 
@@ -19,6 +26,36 @@ ALLOWED = ("resume", "extend", "force", "time_budget", "data", "results", "wandb
 OF_THE_MACHINE = ("gpus_per_trial", "max_concurrent", "address", "no_dashboard")
 SAME_PACKAGES = ("torch", "torchaudio", "numpy", "scipy", "optuna", "encodec")
 SAME_KEYS = ("data", "split", "arms", "search", "scheduler", "seed")
+ENDS = ("finished", "stopped", "diverged", "error")
+
+
+def anything(value: Any) -> bool:
+    return True
+
+
+def of_the_study(flag: str) -> bool:
+    return flag in OF_THE_STUDY
+
+
+def text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def an_end(reason: str) -> bool:
+    return reason in ENDS
+
+
+# what must be in a manifest besides what the tables take from it; of what kind it is was looked at with that
+NEEDED: Shape = {
+    **dict.fromkeys(("code", "packages", "encoders", "resources"), anything),
+    "arguments": dict.fromkeys(OF_THE_STUDY, anything) | {of_the_study: anything},
+    "runs?": [anything],
+}
+# the same of a log's events
+NEEDED_OF: dict[str, Shape] = {
+    "retry": {"arm": text, "error": text},
+    "end": {"reason": an_end, "error?": text},
+}
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -31,8 +68,44 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     manifest = load_results(folder).manifest
     if "arguments" not in manifest:
         raise UserError(f"'{folder}' was made by a version of this program that could not resume: start a new sweep")
+    if fault := misfit(manifest, NEEDED):
+        raise damaged(folder / FILE, fault)
+    check_log(folder / events.FILE, {arm["name"]: arm["space"] for arm in manifest["arms"]})
     check_unchanged(manifest["encoders"])
     return manifest
+
+
+def check_log(path: Path, spaces: dict[str, dict[str, Any]]) -> None:
+    """Look for what no driver writes, and what would stop the search, or a trial, in the middle.
+
+    Args:
+        path: the log.
+        spaces: of each arm, the range of each knob that the search varies.
+
+    Raises:
+        ResultsError: there is something of that kind.
+    """
+    for event in read_events(path):
+        if fault := misfit(event, NEEDED_OF.get(event["event"], {})) or misfit_config(event, spaces):
+            raise damaged(path, f"of trial {event['trial']}, {fault}")
+
+
+def misfit_config(event: dict[str, Any], spaces: dict[str, dict[str, Any]]) -> str:
+    """Return what is wrong with what an event says of a trial's configuration; nothing where all is well."""
+    if event["event"] not in ("deal", "retry"):
+        return ""
+    try:
+        TrialConfig.from_flat(event["config"])
+    except UserError as error:
+        return str(error)
+    if event["event"] == "retry":
+        return ""
+    if event["arm"] not in spaces:
+        return f"'{event['arm']}' is no arm of the manifest"
+    for knob, space in spaces[event["arm"]].items():
+        if not space["low"] <= event["config"].get(knob, math.nan) <= space["high"]:
+            return f"its arm cannot have {knob} = {event['config'].get(knob)}"
+    return ""
 
 
 def as_asked(args: argparse.Namespace, manifest: dict[str, Any]) -> argparse.Namespace:
@@ -63,8 +136,9 @@ def check_same(before: dict[str, Any], now: dict[str, Any], force: bool) -> list
     pairs = {"code": (before["code"], now["code"])}
     pairs |= {name: (before["packages"].get(name), now["packages"].get(name)) for name in SAME_PACKAGES}
     pairs["a GPU for each trial"] = tuple(bool(m["resources"]["share"]["gpus"]) for m in (before, now))
-    pairs |= {key: (compared(before[key]), compared(now[key])) for key in SAME_KEYS}
     differ = [f"{name} was {was}, is {is_}" for name, (was, is_) in pairs.items() if was != is_]
+    for key in SAME_KEYS:
+        differ += differences(key, compared(before[key]), compared(now[key]))
     arms = [[(arm["name"], arm["epochs"]) for arm in manifest["arms"]] for manifest in (before, now)]
     if arms[0] != arms[1]:
         raise UserError(f"the sweep has arms (epochs) {arms[0]}, and they would be {arms[1]}: start a new sweep")
@@ -75,11 +149,22 @@ def check_same(before: dict[str, Any], now: dict[str, Any], force: bool) -> list
     return differ
 
 
-def compared(value: Any) -> str:
-    """Return what is compared of a manifest's value: of the data its content, wherever it lies."""
+def compared(value: Any) -> Any:
+    """Return what is compared of a manifest's value: of the data their content, wherever they lie; arms by name."""
     if isinstance(value, dict) and "fingerprint" in value:
         value = value["fingerprint"]
-    return json.dumps(value, sort_keys=True)
+    if isinstance(value, list):
+        value = {arm["name"]: arm for arm in value}
+    return json.loads(json.dumps(value))  # what was read has no tuples
+
+
+def differences(what: str, was: Any, is_: Any) -> Iterator[str]:
+    """Yield a phrase for each single value that differs between two of a manifest's, called `what`."""
+    if isinstance(was, dict) and isinstance(is_, dict):
+        for key in sorted({*was, *is_}):
+            yield from differences(f"{what}.{key}", was.get(key), is_.get(key))
+    elif was != is_:
+        yield f"{what} was {json.dumps(was)}, is {json.dumps(is_)}"
 
 
 def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
@@ -93,11 +178,14 @@ def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
         if not path.is_file():
             continue
         try:
-            found = load_checkpoint(path)["config"]
-        except Exception as error:  # torch raises many kinds for a damaged file
+            found = load_checkpoint(path)["config"] | {"batch_parts": 1}  # a retry may have changed that
+            same = found == trial.dealt["config"] | {"batch_parts": 1}
+        except OSError as error:
+            raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
             raise UserError(
-                f"'{path}' is damaged ({str(error).splitlines()[0]}): remove it, and trial {trial.number} is trained "
-                "from its first epoch again"
+                f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "
+                "epoch again"
             ) from None
-        if found | {"batch_parts": 1} != trial.dealt["config"] | {"batch_parts": 1}:  # a retry may have changed that
+        if not same:
             raise UserError(f"'{path}' is not of trial {trial.number} as the log has it: remove it to train it anew")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -92,15 +93,34 @@ class ArmScheduler(FIFOScheduler):
         return {}
 
 
+@contextmanager
+def kills_for_memory_end_trials() -> Iterator[None]:
+    """Let Tune take a trial that Ray killed for its memory as one whose process died: by itself it ends the sweep."""
+    original = RayActorManager._actor_task_failed
+
+    def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        original(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = original
+
+
 def classified(error: Exception | None, text: str) -> Failure:
     """Tell what kind of failure `error` is, as Ray gives it, with the traceback `text`."""
     cause = getattr(error, "cause", error)  # Ray wraps what a worker raised
-    if isinstance(cause, (torch.OutOfMemoryError, MemoryError, OutOfMemoryError)):
+    if isinstance(cause, (torch.OutOfMemoryError, MemoryError)):
         return Failure("memory", text)
-    if isinstance(error, RayActorError):
-        told = str(error)
-        kind = "memory" if "running low on memory" in told else "node" if "node has died" in told else "lost"
-        return Failure(kind, text)
+    if isinstance(cause, (RayActorError, OutOfMemoryError)):
+        told = str(cause)
+        low = [line for line in told.splitlines() if "running low on memory" in line]
+        if low:
+            return Failure("memory", low[0])  # 50 lines of advice follow
+        return Failure("node" if "node has died" in told else "lost", text)
     full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     if full or isinstance(cause, UserError):
         return Failure("storage", text)

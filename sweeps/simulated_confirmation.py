@@ -7,7 +7,7 @@ where none is, and how often the intervals hold the truth.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from scipy.optimize import brentq
 from scipy.special import owens_t
 from scipy.stats import norm
 
-from analysis.statistics import Comparison, compare, seeds_needed
+from analysis.power import Design, Noise, assumed_noise, least_difference, seeds_needed
+from analysis.statistics import Comparison, compare
 from esc50tune.errors import UserError
 
 # ESC-50's sources: how many have 1, 2, 3, ... takes in each of the five folds.
@@ -30,8 +31,10 @@ TAKES = (
 )
 SEEDS = 3
 ARMS = 5  # that are compared with one more
+PAIRS = 5  # of arms, each compared within itself
 TABLE_SEEDS = (3, 5, 10)
 TABLE_EFFECTS = (0.0, 0.0, 0.01, 0.02, 0.03)  # of the five arms, in one confirmation
+APART = 0.12  # share of clips on which two runs of one arm disagree where arms know different clips
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Assumptions:
 
     Attributes:
         accuracy: of an arm without an effect.
-        discordance: share of clips on which one of any two runs is right and the other wrong.
+        discordance: share of clips on which one of two runs of different arms is right and the other wrong.
+        same: the same of two runs of one arm; no more than that.
         run_sd: standard deviation between an arm's runs on a fold, beyond their luck with single clips.
         fold_sd: standard deviation between folds, the same for all runs of a fold.
         shared: share that takes of one source have in common, of a clip's difficulty and of a run's luck with it.
@@ -48,6 +52,7 @@ class Assumptions:
 
     accuracy: float = 0.75
     discordance: float = 0.2
+    same: float = 0.2
     run_sd: float = 0.01
     fold_sd: float = 0.01
     shared: float = 0.5
@@ -59,6 +64,7 @@ class Variances(NamedTuple):
     run: float
     fold: float
     difficulty: float
+    knowledge: float
     luck: float
 
 
@@ -72,17 +78,21 @@ class Clips(NamedTuple):
 def variances(assumed: Assumptions) -> Variances:
     """Return the parts that make the assumptions true.
 
-    Two runs' scores of a clip have its difficulty and its fold in common. They fall on different sides of 0 with a
-    probability that Owen's T gives (Owen 1956, "Tables for computing bivariate normal probabilities").
+    Two runs' scores of a clip have its difficulty and its fold in common, and what their arm knows of the clip if they
+    are of one arm. They fall on different sides of 0 with a probability that Owen's T gives (Owen 1956, "Tables for
+    computing bivariate normal probabilities").
     """
     threshold = norm.ppf(assumed.accuracy)
 
-    def excess(correlation: float) -> float:
-        return 4 * owens_t(threshold, math.sqrt((1 - correlation) / (1 + correlation))) - assumed.discordance
+    def in_common(discordance: float) -> float:
+        def excess(correlation: float) -> float:
+            return 4 * owens_t(threshold, math.sqrt((1 - correlation) / (1 + correlation))) - discordance
 
-    common = brentq(excess, 0, 1)
+        return brentq(excess, 0, 1)
+
+    common, of_arm = in_common(assumed.discordance), in_common(assumed.same)
     run, fold = (np.array([assumed.run_sd, assumed.fold_sd]) / norm.pdf(threshold)) ** 2
-    return Variances(run, fold, common - fold, 1 - common - run)
+    return Variances(run, fold, common - fold, of_arm - common, 1 - of_arm - run)
 
 
 def esc50_clips() -> Clips:
@@ -124,8 +134,39 @@ def draw_runs(
     level = level + math.sqrt(parts.run) * rng.standard_normal((len(accuracies), seeds, folds))
     score = of_clips(parts.luck, len(accuracies), seeds)
     score += of_clips(parts.difficulty)
+    if parts.knowledge:
+        score += of_clips(parts.knowledge, len(accuracies), 1)
     score += np.take(level.astype(np.float32), clips.folds, axis=-1)
     return score > 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arms whose truth is known.
+
+    Attributes:
+        effects: by how much the accuracy of each arm is above the assumed one.
+        groups: arms to compare with, each with those that are compared with it; by number.
+    """
+
+    effects: tuple[float, ...]
+    groups: dict[int, tuple[int, ...]]
+
+    @property
+    def differences(self) -> np.ndarray:
+        """The true ones, in the order of `compare`."""
+        return np.array([self.effects[arm] - self.effects[base] for base, arms in self.groups.items() for arm in arms])
+
+
+def against_one(*effects: float) -> Study:
+    """Return a study of arms that are all compared with one without an effect."""
+    return Study((0.0, *effects), {0: tuple(range(1, len(effects) + 1))})
+
+
+def in_pairs(*effects: float) -> Study:
+    """Return a study of arms each of which is compared with an arm of its own, without an effect."""
+    several = tuple(effect for each in effects for effect in (0.0, each))
+    return Study(several, {base: (base + 1,) for base in range(0, len(several), 2)})
 
 
 @dataclass(frozen=True)
@@ -144,41 +185,43 @@ class Outcome:
 
 
 def simulate_confirmations(
-    clips: Clips,
-    assumed: Assumptions,
-    effects: tuple[float, ...],
-    seeds: tuple[int, ...],
-    draws: int,
-    rng: np.random.Generator,
+    clips: Clips, assumed: Assumptions, study: Study, seeds: tuple[int, ...], draws: int, rng: np.random.Generator
 ) -> list[Outcome]:
-    """Simulate confirmations of arms with these true effects, against one of none; judge each by its first runs alone,
-    once for each number of seeds."""
-    parts, accuracies = variances(assumed), assumed.accuracy + np.array([0.0, *effects])
-    names = [f"arm {number}" for number in range(len(accuracies))]
+    """Simulate confirmations of a study; judge each by its first runs alone, once for each number of seeds."""
+    parts, accuracies = variances(assumed), assumed.accuracy + np.array(study.effects)
     judged: list[list[list[Comparison]]] = [[] for _ in seeds]
     for _ in range(draws):
         runs = draw_runs(clips, parts, assumed.shared, accuracies, max(seeds), rng)
         for number, found in zip(seeds, judged, strict=True):
-            first = dict(zip(names, runs[:, :number], strict=True))
-            found.append(compare(first, names[0], clips.folds, clips.sources))
-    return [outcome(found, effects) for found in judged]
+            found.append(compare(dict(enumerate(runs[:, :number])), study.groups, clips.folds, clips.sources))
+    return [outcome(found, study.differences) for found in judged]
 
 
-def outcome(found: list[list[Comparison]], effects: tuple[float, ...]) -> Outcome:
+def outcome(found: list[list[Comparison]], differences: np.ndarray) -> Outcome:
     verdicts = np.array([[arm.verdict for arm in arms] for arms in found])
     low, high = (np.array([[getattr(arm, end) for arm in arms] for arms in found]) for end in ("low", "high"))
-    covered = ((low <= effects) & (effects <= high)).all(axis=1)
+    covered = ((low <= differences) & (differences <= high)).all(axis=1)
     return Outcome(verdicts == "better", verdicts != "no difference seen", covered)
 
 
 def simulate_confirmation(clips: Clips, assumed: Assumptions, draws: int, rng: np.random.Generator) -> dict[str, Any]:
     """Return what confirmations find, as shares of those simulated."""
-    none = (0.0,) * (ARMS - 1)
-    seeds = seeds_needed(0.02, len(clips.folds), int(clips.folds.max()) + 1, ARMS)
-    [null] = simulate_confirmations(clips, assumed, (0.0, *none), (SEEDS,), draws, rng)
-    [three] = simulate_confirmations(clips, assumed, (0.03, *none), (SEEDS,), draws, rng)
-    [two] = simulate_confirmations(clips, assumed, (0.02, *none), (seeds,), draws, rng)
-    table = simulate_confirmations(clips, assumed, TABLE_EFFECTS, TABLE_SEEDS, draws, rng)
+    none, design = (0.0,) * (ARMS - 1), Design(int(clips.folds.max()) + 1, ARMS, ARMS)
+    seeds = seeds_needed(0.02, noise_of(clips, assumed), design)
+    if seeds is None:
+        raise UserError(f"{len(clips.folds)} clips are too few: no number of seeds finds a difference of 2 points")
+
+    def simulate(study: Study, *seeds: int, more: Assumptions = assumed) -> list[Outcome]:
+        return simulate_confirmations(clips, more, study, seeds, draws, rng)
+
+    [null], [three], [two] = (
+        simulate(against_one(effect, *none), many) for effect, many in ((0.0, SEEDS), (0.03, SEEDS), (0.02, seeds))
+    )
+    table = simulate(against_one(*TABLE_EFFECTS), *TABLE_SEEDS)
+    apart = replace(assumed, same=APART)
+    least = least_difference(noise_of(clips, apart), SEEDS, design)
+    [different] = simulate(against_one(least, *none), SEEDS, more=apart)
+    [pairs] = simulate(in_pairs(*(0.0,) * PAIRS), SEEDS)
     return {
         "power_3pt": float(three.better[:, 0].mean()),
         "power_2pt": float(two.better[:, 0].mean()),
@@ -192,4 +235,21 @@ def simulate_confirmation(clips: Clips, assumed: Assumptions, draws: int, rng: n
             }
             for many, each in zip(TABLE_SEEDS, table, strict=True)
         },
+        "apart": {
+            "same": APART,
+            "points": 100 * least,
+            "power": float(different.better[:, 0].mean()),
+            "false_positive": float(different.different[:, 1:].any(axis=1).mean()),
+            "coverage": float(different.covered.mean()),
+        },
+        "pairs": {
+            "false_positive": float(pairs.different.any(axis=1).mean()),
+            "coverage": float(pairs.covered.mean()),
+        },
     }
+
+
+def noise_of(clips: Clips, assumed: Assumptions) -> Noise:
+    return assumed_noise(
+        len(clips.folds), int(clips.folds.max()) + 1, assumed.same, assumed.discordance, assumed.run_sd
+    )

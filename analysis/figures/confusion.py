@@ -14,12 +14,13 @@ from analysis.figures.drawing import VERMILION, Drawing, new_page
 MARKED = 5
 TICKS = (0, 1, 5, 20, 50, 100)
 FEW = 12  # classes: no more than this leave room for figures in the cells
+MOST = 500  # classes: with more the picture is metres high, and soon too high to be drawn
 
 
 def confusion(
     truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str], arm: str, marks: Iterable[str], note: str
-) -> Drawing:
-    """Draw the share of each class's predictions that went to each class.
+) -> Drawing | None:
+    """Draw the share of each class's predictions that went to each class; None where there are too many for a picture.
 
     Args:
         truth: [clips], each clip's class.
@@ -29,6 +30,8 @@ def confusion(
         marks: what the figure may not be taken for.
         note: on which runs it is based.
     """
+    if len(classes) > MOST:
+        return None
     shares = 100.0 * confusion_shares(truth, predicted, len(classes))
     pairs = most_confused(shares)
     listed = [f"{classes[i]} as {classes[j]} ({shares[i, j]:.0f}\N{NO-BREAK SPACE}%)" for i, j in pairs]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, new_page
 from analysis.statistics import Comparison
 from analysis.table import points, signed
 
 NOTE = (
-    "Points: difference in accuracy; lines: 95 % intervals, which hold together for all arms against the same one; "
-    "filled where 0 is left out. Grey: true differences that such runs find less than four times in five."
+    "Points: difference in accuracy; lines: 95 % intervals, which hold together for all comparisons of the sweep; "
+    "filled where 0 is left out."
 )
+BAND = "true differences that such runs find less than four times in five"
 FILL = "\N{FIGURE SPACE}"  # as wide as a figure is
 
 
@@ -33,7 +35,8 @@ def forest(
     if not rows:
         return None
     rows = sorted(rows, key=lambda row: row.difference)
-    page = new_page(0.6 + 0.34 * len(rows), title, marks, f"{note} {NOTE}")
+    page = new_page(0.85 + 0.34 * len(rows), title, marks, f"{note} {NOTE}")
+    page.legend(handles=[Patch(color=FAINT, label=BAND)], loc="outside lower left")
     axes = page.subplots()
     axes.axvline(0.0, color=BLACK, linewidth=0.8, zorder=1)
     for place, row in enumerate(rows):

@@ -66,9 +66,18 @@ def download(target: Path, url: str = URL, console: Console | None = None, *, ex
 
     Raises:
         UserError: The target exists and is not sound, the download was cut or refused, the archive is broken,
-            unsafe or incomplete, or the disk is too full. The target is then as it was before.
+            unsafe or incomplete, or the disk is too full or not to be written. The target is then as it was before.
     """
-    console = console or Console()
+    try:
+        return _download(target, url, console or Console(), expected)
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be made ({error.strerror or error}); mend that, and the same command goes on with what "
+            "has arrived."
+        ) from error
+
+
+def _download(target: Path, url: str, console: Console, expected: Expected) -> Path:
     # A dangling link does not "exist", yet nothing can be moved onto it either.
     if target.exists() or target.is_symlink():
         _refuse_unsound(target, expected)

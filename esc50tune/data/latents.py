@@ -111,9 +111,19 @@ def check_unchanged(encoders: dict[str, str]) -> None:
 
 
 def weights_file(weights: str) -> Path:
-    path = Path(weights).expanduser()
-    path = path / FILE if path.is_dir() else path
-    if not path.is_file():
+    """Return where a file of weights lies, named by its own path or by that of its folder.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = Path(weights)
+    try:
+        path = path.expanduser()
+        path = path / FILE if path.is_dir() else path
+        found = path.is_file()
+    except (OSError, RuntimeError):  # a name too long, a folder that cannot be looked into, or the home of no user
+        found = False
+    if not found:
         raise UserError(f"--encodec-weights: no file '{path}'; give pretrained, untrained, or the path of '{FILE}'")
     return path
 

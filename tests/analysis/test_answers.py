@@ -32,7 +32,11 @@ def found(difference: float, low: float, high: float, verdict: str, detectable: 
         ),
         (
             found(0.0004, 5e-324, 0.0008, "better"),
-            "mixup: +0.04 points over the plain ConvNeXt (95 % interval +0.0 to +0.1): better.",
+            "mixup: +0.04 points over the plain ConvNeXt (95 % interval > 0 to +0.1): better.",
+        ),
+        (
+            found(-0.01, -0.02, -5e-324, "worse"),
+            "mixup: 1.0 points below the plain ConvNeXt (95 % interval -2.0 to < 0): worse.",
         ),
         (
             found(0.003, -0.012, 0.018, "no difference seen"),

@@ -11,9 +11,20 @@ import pytest
 from analysis.alerts import alerts
 from analysis.answers import headline
 from analysis.confirmed import Block, Confirmed
+from analysis.confirmed_tables import clean_table, confirmed_tables
+from analysis.error_tables import error_tables
+from analysis.health import health_checks
 from analysis.load import Results, load_results
+from analysis.load_confirmed import load_confirmed
 from analysis.outcome import make_outcome
 from tests.analysis.made import ARMS, edit_json, predictions, write_events, write_right, write_study
+
+
+def rows_of_clips(**last) -> bytes:
+    """Return a list of 60 clips, the last of which has other entries."""
+    rows = [{"filename": "a", "fold": 1, "target": 0, "category": "c", "source": "s"} for _ in range(60)]
+    rows[-1] |= last
+    return "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]).encode()
 
 
 @pytest.fixture
@@ -31,8 +42,34 @@ def said(folder: Path) -> str:
     return " ".join(alerts(load_results(folder)))
 
 
-def events_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "confirm" / "events.jsonl").read_text().splitlines()]
+def events_of(folder: Path, log: str = "confirm/events.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (folder / log).read_text().splitlines()]
+
+
+def write_log(folder: Path, events: list[dict]) -> None:
+    write_events(folder / "confirm" / "events.jsonl", events)
+
+
+def of_run(events: list[dict], arm: str, fold: int, seed: int) -> list[dict]:
+    """Return the events of a run; of one that is tried again, those of all its tries."""
+    keys = [
+        (event["arm"], event["fold"], event["seed"], event["trial"]) for event in events if event["event"] == "deal"
+    ]
+    trials = [trial for *key, trial in keys if key == [arm, fold, seed]]
+    return [event for event in events if event["trial"] in trials]
+
+
+def without(events: list[dict], lost: list[dict]) -> list[dict]:
+    return [event for event in events if event not in lost]
+
+
+def diverge(folder: Path, arm: str, fold: int, seed: int, epochs: int = 2) -> None:
+    """Let a run have ended after some epochs because it diverged: it has no predictions then."""
+    events = events_of(folder)
+    deal, *told, end = of_run(events, arm, fold, seed)
+    end |= {"reason": "diverged", "epochs": epochs}
+    write_log(folder, [*without(events, [deal, *told, end]), deal, *told[:epochs], end])
+    predictions(folder, arm, fold, seed).unlink()
 
 
 def test_a_sweep_without_a_second_phase_has_none(tmp_path: Path) -> None:
@@ -77,12 +114,49 @@ def test_further_configurations_of_an_arm_have_labels_of_their_own(tmp_path: Pat
     assert found.costs().loc["convnext#2", "runs"] == 10
 
 
-def test_a_diverged_models_predictions_are_wrong(study: Path) -> None:
+def test_a_run_that_diverged_counts_and_all_its_clips_are_wrong(study: Path) -> None:
     write_right(study, {"mixup": [True] * 12})
-    np.save(predictions(study, "mixup", 1, 0), np.full((12, 3), np.nan, np.float32))
-    correct, folds, _ = confirmed(study).correct()
+    diverge(study, "mixup", 1, 0)
+    found = confirmed(study)
+    assert (found.block.folds, found.block.seeds, found.left_out) == ((1, 2, 3, 4, 5), 2, [])
+    correct, folds, _ = found.correct()
     assert not correct["mixup"][0, folds == 1].any()
-    assert correct["mixup"][1].all()
+    assert correct["mixup"][0, folds != 1].all() and correct["mixup"][1].all()
+    assert found.costs().loc["mixup", ["runs", "epochs"]].tolist() == [10, 38]
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf, -np.inf])
+def test_a_clip_without_a_largest_logit_that_is_a_number_is_wrong(study: Path, logit: float) -> None:
+    write_right(study, {"mixup": [True] * 12})
+    logits = np.load(predictions(study, "mixup", 1, 0))
+    logits[:4] = logit  # of class 0, which the first of equals would name
+    np.save(predictions(study, "mixup", 1, 0), logits)
+    correct, folds, _ = confirmed(study).correct()
+    assert correct["mixup"][0, folds == 1].tolist() == [False] * 4 + [True] * 8
+
+
+def test_what_diverged_is_said_of_every_figure_and_in_the_checks(study: Path) -> None:
+    for arm, fold, seed in [("mixup", 1, 0), ("mixup", 5, 1), ("shift", 2, 0)]:
+        diverge(study, arm, fold, seed)
+    partly = np.load(predictions(study, "shift", 3, 1))
+    partly[0] = np.nan
+    np.save(predictions(study, "shift", 3, 1), partly)
+    words = "DIVERGED: confirmed runs of mixup (2 of 10), shift (2 of 10); the 37 predictions that they lack count as "
+    words += "wrong."
+    results = load_results(study)
+    outcome = make_outcome(results)
+    assert alerts(results) == [words]
+    tables = [*confirmed_tables(results, outcome), *clean_table(results, outcome)]
+    assert all(words in table.caption for table in [*tables, *error_tables(results, outcome.confirmed)])
+    (check,) = (sentence for sentence in health_checks(results, outcome) if "confirmed" in sentence)
+    assert check.startswith("Diverged confirmed runs: mixup (2 of 10), shift (2 of 10); what they could not predict ")
+
+
+def test_what_diverged_outside_of_the_compared_runs_is_not_said_to_count(study: Path) -> None:
+    diverge(study, "mixup", 3, 1)
+    predictions(study, "shift", 3, 1).unlink()
+    assert confirmed(study).block.folds == (1, 2, 4, 5)
+    assert "DIVERGED" not in said(study)
 
 
 def test_log_probabilities_may_be_infinite_below(study: Path) -> None:
@@ -152,18 +226,188 @@ def test_what_was_not_frozen_has_no_number(study: Path) -> None:
     found = confirmed(study)
     assert {run[0] for run in found.logits} == {"baseline", "convnext", "mixup", "shift"}
     assert found.left_out == [
-        "'mixup-2-fold5-seed0.npy' belongs to no frozen configuration that is tested, and is left out.",
-        "'other-1-fold5-seed0.npy' belongs to no frozen configuration that is tested, and is left out.",
+        "Predictions of no frozen configuration that is tested are left out: 'mixup-2-fold5-seed0.npy'; "
+        "'other-1-fold5-seed0.npy'.",
     ]
+
+
+def test_predictions_whose_write_was_cut_are_nothing_to_tell(study: Path) -> None:
+    (study / "confirm" / "predictions" / ".123-mixup-1-fold5-seed0.npy").write_bytes(b"half")
+    assert confirmed(study).left_out == []
+
+
+def test_a_name_of_a_file_breaks_no_line(study: Path) -> None:
+    (study / "confirm" / "predictions" / "a\nb.npy").write_bytes(b"")
+    assert confirmed(study).left_out == [
+        "Predictions of no frozen configuration that is tested are left out: 'a\\nb.npy'."
+    ]
+
+
+def test_a_knob_that_is_younger_than_the_sweep_makes_no_other_configuration(study: Path) -> None:
+    events = events_of(study)
+    events[0]["config"]["younger"] = 0
+    write_log(study, events)
+    assert confirmed(study).left_out == []
 
 
 def test_a_run_of_another_configuration_than_the_frozen_one_has_no_number(study: Path) -> None:
     events = events_of(study)
     events[0]["config"]["lr"] = 0.123
-    write_events(study / "confirm" / "events.jsonl", events)
-    run = events[0]["arm"], events[0]["fold"], events[0]["seed"]
-    assert run not in confirmed(study).logits
-    assert "baseline, fold 1, seed 0 had another configuration than the frozen one, and is left out." in said(study)
+    write_log(study, events)
+    assert ("baseline", 1, 0) not in confirmed(study).logits
+    assert "baseline, fold 1, seed 0 had another configuration than the frozen one: left out." in said(study)
+
+
+@pytest.mark.parametrize("ended", ["error", "interrupted", None])
+def test_predictions_of_a_run_that_did_not_finish_have_no_number(study: Path, ended: str | None) -> None:
+    events = events_of(study)
+    *_, end = of_run(events, "mixup", 3, 1)
+    end["reason"] = ended
+    write_log(study, events if ended else without(events, [end]))
+    found = confirmed(study)
+    assert ("mixup", 3, 1) not in found.logits and len(found.logits) == 39
+    assert found.left_out[0] == (
+        "The log does not say that mixup, fold 3, seed 1 finished: left out, though there are predictions."
+    )
+
+
+def test_predictions_of_a_run_that_was_never_dealt_have_no_number(study: Path) -> None:
+    events = events_of(study)
+    write_log(study, without(events, of_run(events, "mixup", 3, 1)))
+    assert ("mixup", 3, 1) not in confirmed(study).logits
+    assert "The log does not say that mixup, fold 3, seed 1 finished" in said(study)
+
+
+def test_without_a_log_no_run_counts_and_each_arm_is_named_once(study: Path) -> None:
+    (study / "confirm" / "events.jsonl").unlink()
+    found = confirmed(study)
+    assert found.logits == {}
+    runs = "fold 1, seed 0; fold 1, seed 1; fold 2, seed 0; fold 2, seed 1 and 6 more"
+    assert found.left_out[:-2] == [
+        f"The log does not say that {arm['name']}, {runs} finished: left out, though there are predictions."
+        for arm in ARMS
+    ]
+
+
+def test_the_last_try_of_a_run_decides(study: Path) -> None:
+    events = events_of(study)
+    first, again = of_run(events, "mixup", 3, 1), of_run(events, "mixup", 4, 1)
+    failed = [{**first[0], "trial": 100}, {**first[-1], "trial": 100, "reason": "error"}]
+    anew = {**again[0], "trial": 101}
+    write_log(study, [*failed, *events, anew])
+    runs = confirmed(study).logits
+    assert ("mixup", 3, 1) in runs and ("mixup", 4, 1) not in runs
+
+
+def entry_of(folder: Path, arm: str) -> dict:
+    """Return what was frozen of an arm."""
+    frozen = json.loads((folder / "confirm" / "manifest.json").read_text())["frozen"]
+    return next(entry for entry in frozen if entry["arm"] == arm)
+
+
+def freeze_as(folder: Path, arm: str, **changes) -> None:
+    """Let an arm have been frozen, and all its runs dealt, with some other entries."""
+    manifest = json.loads((folder / "confirm" / "manifest.json").read_text())
+    before, entry = entry_of(folder, arm), entry_of(folder, arm) | changes
+    frozen = [entry if other == before else other for other in manifest["frozen"]]
+    edit_json(folder / "confirm" / "manifest.json", frozen=frozen)
+    events = events_of(folder)
+    for event in events:
+        if event["event"] == "deal" and event["arm"] == arm:
+            event["config"] = entry["config"] | {"seed": 7}
+    write_log(folder, events)
+
+
+def test_an_arm_whose_frozen_configuration_the_sweep_never_tried_is_left_out(study: Path) -> None:
+    freeze_as(study, "mixup", config=entry_of(study, "mixup")["config"] | {"lr": 0.0123})
+    found = confirmed(study)
+    assert found.block == Block(("baseline", "convnext", "shift"), (1, 2, 3, 4, 5), 2)
+    trial = entry_of(study, "mixup")["trial"]
+    assert found.left_out == [f"mixup is left out: its frozen configuration is not that of the sweep's trial {trial}."]
+
+
+@pytest.mark.parametrize("trial", [1, 999])
+def test_an_arm_that_was_frozen_from_a_trial_of_another_arm_or_from_none_is_left_out(study: Path, trial: int) -> None:
+    freeze_as(study, "mixup", trial=trial)
+    assert confirmed(study).left_out == [
+        f"mixup is left out: it was frozen from trial {trial}, and the sweep's log has no such trial of this arm."
+    ]
+
+
+def test_what_a_deal_does_not_tell_of_its_configuration_follows_from_its_arm(study: Path) -> None:
+    events = events_of(study, "events.jsonl")
+    for event in events:
+        event.pop("config", None)
+    write_events(study / "events.jsonl", events)
+    assert confirmed(study).left_out == []
+
+
+def test_a_bad_line_in_the_searchs_log_leaves_out_the_arm_alone_that_cannot_be_checked(study: Path) -> None:
+    lines = (study / "events.jsonl").read_text().splitlines()
+    place = next(
+        place
+        for place, line in enumerate(lines)
+        if json.loads(line)["event"] == "deal" and json.loads(line)["trial"] == entry_of(study, "mixup")["trial"]
+    )
+    lines[place] = lines[place][:-9]
+    (study / "events.jsonl").write_text("\n".join(lines) + "\n")
+    found = load_confirmed(study, {arm["name"]: arm for arm in ARMS})
+    assert found.block == Block(("baseline", "convnext", "shift"), (1, 2, 3, 4, 5), 2)
+    (sentence,) = found.left_out
+    assert sentence.startswith("mixup is left out: it was frozen from trial ")
+
+
+def damage_search(folder: Path, arm: str, kind: str) -> None:
+    """Spoil the first deal, the second epoch or the end of an arm's frozen trial in the search's log."""
+    path = folder / "events.jsonl"
+    lines, own = path.read_bytes().splitlines(), []
+    for place, event in enumerate(events_of(folder, "events.jsonl")):
+        if event["trial"] == entry_of(folder, arm)["trial"] and event["event"] == kind:
+            own.append(place)
+    lines[own[kind == "epoch"]] = b"no json"
+    path.write_bytes(b"\n".join([*lines, b""]))
+
+
+@pytest.mark.parametrize(("kind", "arms"), [("deal", 3), ("epoch", 4), ("end", 4)])
+def test_a_bad_line_in_the_searchs_log_hides_no_sound_confirmed_run(study: Path, kind: str, arms: int) -> None:
+    before = load_results(study)
+    damage_search(study, "mixup", kind)
+    results = load_results(study)
+    assert len(results.confirmed.logits) == 10 * arms
+    assert len(results.trials["score"].dropna()) == len(before.trials["score"].dropna()) - 1
+    (sentence,) = results.left_out
+    assert "is damaged: it is no JSON; " in sentence
+    assert sentence.endswith(" left out, and trials of mixup that lost some count as unfinished.")
+
+
+def test_what_is_left_of_an_arm_has_no_default_setting_where_that_is_lost(study: Path) -> None:
+    trials = load_results(study).trials
+    lost = int(trials[(trials["arm"] == "mixup") & trials["default"]]["trial"].iloc[0])
+    lines = [line for line in (study / "events.jsonl").read_text().splitlines() if f'"trial": {lost},' not in line]
+    (study / "events.jsonl").write_text("\n".join([*lines, ""]))
+    assert not load_results(study).trials.query("arm == 'mixup'")["default"].any()
+
+
+def test_which_folds_were_searched_is_the_sweeps_own_word(study: Path) -> None:
+    edit_json(study / "confirm" / "manifest.json", test_fold=1, searched=[5, 2])
+    results = load_results(study)
+    assert results.confirmed.manifest["test_fold"] == 5
+    assert results.confirmed.manifest["searched"] == [1, 2, 3, 4]
+    correct, folds, _ = results.confirmed.correct()
+    assert make_outcome(results).clean["mixup"][0] == pytest.approx(correct["mixup"][:, folds == 5].mean())
+    assert alerts(results) == [
+        "'confirm/manifest.json' says that the search used folds 2, 5 and kept fold 1; the sweep's manifest says that "
+        "the search used folds 1, 2, 3, 4 and kept fold 5, and that is taken."
+    ]
+
+
+def test_a_test_fold_that_the_sweep_did_not_keep_is_none(study: Path) -> None:
+    split = json.loads((study / "manifest.json").read_text())["split"]
+    edit_json(study / "manifest.json", split=split | {"train": [1, 2, 3, 4], "val": 5, "test": None})
+    results = load_results(study)
+    assert results.confirmed.manifest["test_fold"] is None
+    assert make_outcome(results).clean == {}
+    assert "the search used folds 1, 2, 3, 4, 5 and kept no test fold, and that is taken." in said(study)
 
 
 def test_a_frozen_configuration_of_an_arm_that_the_sweep_has_not_is_left_out(study: Path) -> None:
@@ -194,6 +438,28 @@ def test_predictions_that_are_unsound_are_left_out_and_named(study: Path, conten
     assert confirmed(study).block.folds == (1, 2, 4, 5)
 
 
+def test_all_that_is_left_out_of_an_arm_is_one_paragraph(study: Path) -> None:
+    predictions(study, "mixup", 3, 1).write_bytes(b"no array")
+    predictions(study, "mixup", 4, 0).write_bytes(b"no array")
+    predictions(study, "shift", 4, 0).write_bytes(b"no array")
+    np.save(predictions(study, "mixup", 5, 0), np.zeros((3, 3), np.float32))
+    assert alerts(load_results(study))[:2] == [
+        "The predictions of mixup, fold 3, seed 1; fold 4, seed 0 are damaged, and are left out. "
+        "The predictions of mixup, fold 5, seed 0 are of shape [3, 3] instead of [12, 3], and are left out.",
+        "The predictions of shift, fold 4, seed 0 are damaged, and are left out.",
+    ]
+
+
+def test_a_fold_without_clips_has_no_runs(study: Path) -> None:
+    edit_json(study / "confirm" / "manifest.json", folds=[1, 2, 3, 4, 5, 9])
+    events = events_of(study)
+    deal, end = {**events[0], "fold": 9, "trial": 100}, {**events[5], "trial": 100, "reason": "diverged"}
+    write_log(study, [*events, deal, end])
+    found = confirmed(study)
+    assert found.block.folds == (1, 2, 3, 4, 5)
+    assert "not every compared arm has its runs: fold 9." in said(study)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
@@ -204,6 +470,9 @@ def test_predictions_that_are_unsound_are_left_out_and_named(study: Path, conten
         ("clips.csv", b"\xff\xfe", "clips.csv' is damaged: it is no table."),
         ("clips.csv", b"filename,fold,target,category\n", "clips.csv' is damaged: it has no column source."),
         ("clips.csv", b"filename,fold,target,category,source\n", "it has 0 clips, the manifest 60."),
+        ("clips.csv", rows_of_clips(target=3), "clips.csv' is damaged: its column target has values that cannot be."),
+        ("clips.csv", rows_of_clips(target=-1), "clips.csv' is damaged: its column target has values that cannot be."),
+        ("clips.csv", rows_of_clips(fold="x"), "clips.csv' is damaged: its column fold has values that cannot be."),
         ("clips.csv", None, "clips.csv' is missing."),
     ],
 )
@@ -230,12 +499,41 @@ def test_a_log_that_was_cut_is_said(study: Path) -> None:
     assert "The last line of 'confirm/events.jsonl' was cut, and is left out." in said(study)
 
 
-def test_a_damaged_log_of_the_second_phase_costs_only_the_costs(study: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"no json", "it is no JSON"),
+        (b"\xff", "it is no JSON"),
+        (b"[]", "it is []"),
+        (b'{"event": "epoch", "trial": 0, "epoch": "4"}', "its epoch is '4'"),
+        (b'{"event": "end", "trial": 999, "reason": "finished"}', "no trial 999 of this arm was dealt"),
+        (b'{"event": "end", "trial": 0, "reason": 5}', "its reason is 5"),
+    ],
+)
+def test_a_damaged_line_of_the_log_costs_only_the_costs(study: Path, line: bytes, why: str) -> None:
     path = study / "confirm" / "events.jsonl"
-    path.write_text("no json\n" + path.read_text())
-    assert "line 1 is damaged: the costs of the confirmed runs are left out." in said(study)
-    assert confirmed(study).block.seeds == 2
-    assert confirmed(study).costs()["epochs"].tolist() == [0] * 4
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:3], line, *lines[3:], b""]))
+    found = confirmed(study)
+    assert found.left_out == [
+        f"'confirm/events.jsonl', line 4 is damaged: {why}; it is left out, and so are the costs of the confirmed runs."
+    ]
+    assert len(found.logits) == 40
+    assert found.costs()["epochs"].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("event", ["deal", "end"])
+def test_a_run_whose_deal_or_end_is_damaged_is_named_and_no_other_is_left_out(study: Path, event: str) -> None:
+    path = study / "confirm" / "events.jsonl"
+    lines = path.read_bytes().splitlines()
+    lost = next(place for place, told in enumerate(events_of(study)) if told["event"] == event)
+    lines[lost] = lines[lost].replace(b'"trial": 0', b'"trial": "0"')
+    path.write_bytes(b"\n".join([*lines, b""]))
+    found = confirmed(study)
+    assert len(found.logits) == 39 and ("baseline", 1, 0) not in found.logits
+    assert f"'confirm/events.jsonl', line {lost + 1} is damaged: its trial is '0';" in found.left_out[0]
+    assert ("6 such lines are left out" if event == "deal" else "it is left out") in found.left_out[0]
+    assert "The log does not say that baseline, fold 1, seed 0 finished" in found.left_out[1]
 
 
 def results_with(folder: Path, **changes) -> Results:
@@ -250,6 +548,19 @@ def test_other_data_or_code_than_the_sweeps_is_said(study: Path) -> None:
         "OTHER DATA: the confirmed runs had other clips than the sweep that chose their configurations.",
         "OTHER CODE: the confirmed runs ran on commit ffffffffff with uncommitted changes, the sweep on commit "
         "0123456789.",
+    ]
+
+
+def test_a_commit_that_changed_nothing_of_the_code_is_no_other_code(study: Path) -> None:
+    edit_json(study / "manifest.json", code="same")
+    assert alerts(results_with(study, code="same", commit="f" * 40)) == []
+
+
+def test_changes_that_no_commit_tells_are_other_code(study: Path) -> None:
+    edit_json(study / "manifest.json", code="then", dirty=True)
+    assert alerts(results_with(study, code="now", dirty=True)) == [
+        "OTHER CODE: the confirmed runs ran on commit 0123456789 with uncommitted changes, and on other changes than "
+        "the sweep."
     ]
 
 

@@ -91,8 +91,12 @@ def test_the_budget_is_told_for_each_arm(sweep: Path) -> None:
     assert table.cells(table.on_paper)[:2] == [["baseline", "4", "9", "14"], ["convnext", "4", "15", "22"]]
 
 
+def budgets(folder: Path) -> list[Table]:
+    return [table for table in effort_tables(load_results(folder)) if table.name == "budget"]
+
+
 def test_the_budget_of_confirmed_runs_is_that_of_all_an_arms_configurations(tmp_path: Path) -> None:
-    table = tables_of(write_study(tmp_path / "study", top=2))["budget"]
+    (table,) = budgets(write_study(tmp_path / "study", top=2))
     assert [column.heading for column in table.on_paper][4:] == [
         "confirmed runs",
         "confirmed epochs",
@@ -107,5 +111,5 @@ def test_an_arm_that_was_not_frozen_had_no_budget_of_confirmed_runs(tmp_path: Pa
     folder = write_study(tmp_path / "study")
     frozen = load_results(folder).confirmed.manifest["frozen"]
     edit_json(folder / "confirm" / "manifest.json", frozen=frozen[:-1])
-    (table,) = [table for table in effort_tables(load_results(folder)) if table.name == "budget"]
+    (table,) = budgets(folder)
     assert table.cells(table.on_paper)[-1][4:] == ["0", "0", "0"]

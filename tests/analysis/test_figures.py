@@ -182,6 +182,13 @@ def test_a_forest_shows_what_could_not_have_been_seen_as_a_band(plot: Drawing) -
     np.testing.assert_allclose(bands, [(-3.0, 3.0), (-2.0, 2.0), (-2.0, 2.0)])
 
 
+def test_a_forest_says_what_the_band_is_in_a_legend_of_its_colour(plot: Drawing) -> None:
+    (legend,) = plot.page.legends
+    (text,), (patch,) = legend.get_texts(), legend.get_patches()
+    assert text.get_text() == "true differences that such runs find less than four times in five"
+    assert all(same_color(patch.get_facecolor(), bar.get_facecolor()) for bar in plot.page.axes[0].patches)
+
+
 def test_a_forest_says_numbers_and_verdicts_at_the_right(plot: Drawing) -> None:
     (right,) = plot.page.axes[0].child_axes
     assert right.get_yticks().tolist() == [0, 1, 2]
@@ -199,8 +206,9 @@ def test_a_forest_says_numbers_and_verdicts_at_the_right(plot: Drawing) -> None:
 def test_confirmed_arms_are_compared_with_the_reference_and_with_the_baseline() -> None:
     results, confirmed = made_sweep(), made_confirmed(list(REGULARIZATION))
     drawings, (correct, folds, sources) = drawn(results, confirmed), confirmed.correct()
-    ablation = {arm: correct[arm] for arm in ("convnext", "mixup", "label-smoothing")}
-    found = sorted(compare(ablation, "convnext", folds, sources), key=lambda row: row.difference)
+    groups = {"baseline": ["convnext"], "convnext": ["mixup", "label-smoothing"]}
+    found = [row for row in compare(correct, groups, folds, sources) if row.arm in groups["convnext"]]
+    found.sort(key=lambda row: row.difference)
     axes = drawings["regularization-ablation"].page.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [row.arm for row in found]
     np.testing.assert_allclose([p.get_xdata()[0] for p in axes.lines[2::2]], [100 * row.difference for row in found])

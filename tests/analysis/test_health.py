@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.health import edge_of, health_checks
+from analysis.health import edge_of, health_checks, rank_disagreement
 from analysis.load import load_results
 from analysis.outcome import make_outcome
 from tests.analysis.made import (
@@ -148,7 +148,7 @@ def ranked(folder: Path, tested: list[int], searched: list[float]) -> list[str]:
     frozen = load_results(folder).confirmed.manifest["frozen"]
     scored = [entry | {"val_acc": score} for entry, score in zip(frozen, searched, strict=True)]
     edit_json(folder / "confirm" / "manifest.json", frozen=scored)
-    return found(folder, healthy())
+    return list(rank_disagreement(make_outcome(load_results(folder))))
 
 
 def test_ranks_that_agree_are_no_complaint(tmp_path: Path) -> None:

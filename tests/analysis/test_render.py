@@ -20,7 +20,7 @@ def made_table(names: list[str], caption: str = "what it is") -> Table:
 
 @pytest.mark.parametrize(
     ("points", "words"),
-    [(2.34, "+2.3"), (-2.36, "-2.4"), (0.04, "+0.04"), (-0.004, "-0.004"), (1e-9, "+0.0"), (0.0, "0.0")],
+    [(2.34, "+2.3"), (-2.36, "-2.4"), (0.04, "+0.04"), (-0.004, "-0.004"), (1e-9, "> 0"), (-1e-9, "< 0"), (0.0, "0.0")],
 )
 def test_a_difference_keeps_its_side_of_0(points: float, words: str) -> None:
     assert signed(points) == words

@@ -10,6 +10,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analysis.report
@@ -241,6 +242,23 @@ def test_sweeps_of_different_data_are_told_apart(tmp_path: Path, no_figures) -> 
     assert "DIFFERENT DATA: these sweeps" in (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
 
 
+def test_confirmed_runs_that_are_not_of_their_sweep_are_told_side_by_side(tmp_path: Path, no_figures) -> None:
+    first, second = write_study(tmp_path / "one"), write_study(tmp_path / "two")
+    data = read_study(second).results.confirmed.manifest["data"] | {"fingerprint": "other"}
+    edit_json(second / "confirm" / "manifest.json", data=data, commit="f" * 40)
+    lost = np.full((12, 3), np.nan, np.float32)
+    np.save(predictions(second, "mixup", 1, 0), lost)
+    write_report([read_study(first), read_study(second)], tmp_path / "joint")
+    joined = (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
+    for words in (
+        "two: OTHER DATA: the confirmed runs had other clips than the sweep",
+        "two: OTHER CODE: the confirmed runs ran on commit ffffffffff, the sweep on commit 0123456789.",
+        "two: DIVERGED: confirmed runs of mixup (1 of 10);",
+    ):
+        assert words in joined
+    assert "one: " not in joined
+
+
 def test_a_new_report_replaces_the_old_one_whole(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     write_report([read_study(folder)], folder / "report")
@@ -286,6 +304,16 @@ def test_a_sweeps_name_does_not_lead_out_of_the_report(tmp_path: Path, no_figure
     edit_json(folder / "manifest.json", name="../../out")
     write_report([read_study(folder), read_study(folder)], tmp_path / "a" / "b" / "joint")
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["joint"]
+
+
+def test_sweeps_with_names_that_are_hardly_told_apart_have_folders_of_their_own(tmp_path: Path, no_figures) -> None:
+    folders = [write_study(tmp_path / str(number)) for number in range(4)]
+    for folder, name in zip(folders, ("a.b", "a-b", "a-b", "a-b-2"), strict=True):
+        edit_json(folder / "manifest.json", name=name)
+    page = write_report([read_study(folder) for folder in folders], tmp_path / "joint").read_text()
+    names = sorted(path.name for path in (tmp_path / "joint" / "tables").iterdir() if path.is_dir())
+    assert names == ["a-b", "a-b-2", "a-b-2-2", "a-b-2-2-2"]
+    assert all(f"<h1>{name}</h1>" in page for name in ("a.b", "a-b", "a-b-2", "a-b-2-2"))
 
 
 def test_a_folder_that_is_no_report_is_not_replaced(tmp_path: Path, no_figures) -> None:

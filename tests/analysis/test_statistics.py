@@ -11,13 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.statistics import (
-    agreeing_intervals,
-    compare,
-    holm,
-    nadeau_bengio,
-    seeds_needed,
-)
+from analysis.statistics import Comparison, agreeing_intervals, compare, holm, nadeau_bengio
 
 FOLDS = np.repeat(np.arange(1, 6), 60)
 SOURCES = np.array([f"s{i // 2}" for i in range(300)], dtype=object)  # two takes of each source
@@ -52,12 +46,17 @@ def table_of_folds(correct: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([[runs[:, fold == FOLDS].mean() for fold in range(1, 6)] for runs in correct.values()])
 
 
+def versus(correct: dict[str, np.ndarray], base: str, *more) -> list[Comparison]:
+    """Compare all arms with one."""
+    return compare(correct, {base: [arm for arm in correct if arm != base]}, *more)
+
+
 # compare: the numbers
 
 
 def test_two_arms_of_one_seed_are_compared_by_the_paired_t_test_over_folds() -> None:
     correct = noisy_runs(np.random.default_rng(0), [0.7, 0.75], 1, FOLDS)
-    (arm,) = compare(correct, "arm0", FOLDS, SOURCES)
+    (arm,) = versus(correct, "arm0", FOLDS, SOURCES)
     base, other = table_of_folds(correct)
     expected = stats.ttest_rel(other, base)
     interval = expected.confidence_interval(0.95)
@@ -75,7 +74,7 @@ def test_several_arms_share_the_error_of_the_analysis_of_variance() -> None:
     design = np.array([[*np.eye(4)[arm], *np.eye(5)[fold][1:]] for arm, fold in rows])
     coefficients, residual, *_ = np.linalg.lstsq(design, table.ravel(), rcond=None)
     error = math.sqrt(residual[0] / 12 * 2 / 5)
-    for i, arm in enumerate(compare(correct, "arm0", FOLDS, SOURCES), start=1):
+    for i, arm in enumerate(versus(correct, "arm0", FOLDS, SOURCES), start=1):
         t = (coefficients[i] - coefficients[0]) / error
         assert arm.p == pytest.approx(2 * stats.t.sf(abs(t), 12))
         half_width = stats.t.ppf(1 - 0.05 / 3 / 2, 12) * error
@@ -85,15 +84,15 @@ def test_several_arms_share_the_error_of_the_analysis_of_variance() -> None:
 def test_difficult_folds_and_clips_do_not_count_as_noise() -> None:
     correct = noisy_runs(np.random.default_rng(2), [0.7, 0.7, 0.7], 3, FOLDS)
     harder = {name: runs & (FOLDS != 2) for name, runs in correct.items()}  # all fail all of fold 2
-    widths = [arm.high - arm.low for arm in compare(harder, "arm0", FOLDS, SOURCES)]
-    plain = [arm.high - arm.low for arm in compare(correct, "arm0", FOLDS, SOURCES)]
+    widths = [arm.high - arm.low for arm in versus(harder, "arm0", FOLDS, SOURCES)]
+    plain = [arm.high - arm.low for arm in versus(correct, "arm0", FOLDS, SOURCES)]
     assert max(widths) < 1.2 * min(plain)
 
 
 def test_folds_of_unequal_size_count_by_their_clips() -> None:
     folds = np.repeat([1, 2, 3], [20, 40, 140])
     correct = noisy_runs(np.random.default_rng(3), [0.6, 0.7], 1, folds)
-    (arm,) = compare(correct, "arm0", folds, SOURCES[:200])
+    (arm,) = versus(correct, "arm0", folds, SOURCES[:200])
     by_fold = [correct["arm1"][:, folds == k].mean() - correct["arm0"][:, folds == k].mean() for k in (1, 2, 3)]
     error = np.std(by_fold, ddof=1) * math.sqrt(0.1**2 + 0.2**2 + 0.7**2)
     assert arm.difference == pytest.approx(np.dot([0.1, 0.2, 0.7], by_fold))
@@ -129,7 +128,7 @@ def brute_force_within_folds(
 def test_one_or_two_folds_are_judged_by_their_sources_and_seeds(folds: np.ndarray) -> None:
     correct = noisy_runs(np.random.default_rng(4), [0.6, 0.8, 0.7], 4, folds, run_sd=0.08)
     variance, df = brute_force_within_folds(correct, folds, SOURCES[:120])
-    arm = compare(correct, "arm0", folds, SOURCES[:120])[0]
+    arm = versus(correct, "arm0", folds, SOURCES[:120])[0]
     assert arm.p == pytest.approx(2 * stats.t.sf(abs(arm.difference) / math.sqrt(variance), df))
     assert arm.high - arm.difference == pytest.approx(stats.t.ppf(1 - 0.05 / 4, df) * math.sqrt(variance))
 
@@ -140,7 +139,7 @@ def test_folds_that_agree_as_well_as_clips_and_seeds_explain_are_pooled_with_the
     between, (within, df) = np.var(other - base, ddof=1) / 5, brute_force_within_folds(correct, FOLDS, SOURCES)
     assert between / within < stats.f.ppf(0.75, 4, df)
     error = math.sqrt((4 * between + df * within) / (4 + df))
-    (arm,) = compare(correct, "arm0", FOLDS, SOURCES)
+    (arm,) = versus(correct, "arm0", FOLDS, SOURCES)
     assert arm.p == pytest.approx(2 * stats.t.sf(abs(arm.difference) / error, 4 + df))
 
 
@@ -148,7 +147,7 @@ def test_folds_that_disagree_more_decide_alone() -> None:
     correct = noisy_runs(np.random.default_rng(0), [0.6, 0.7], 3, FOLDS, run_sd=0.0)
     correct["arm1"] |= (FOLDS == 3) & (np.arange(300) % 2 == 0)  # it suits one training set far better
     base, other = table_of_folds(correct)
-    (arm,) = compare(correct, "arm0", FOLDS, SOURCES)
+    (arm,) = versus(correct, "arm0", FOLDS, SOURCES)
     assert arm.p == pytest.approx(stats.ttest_rel(other, base).pvalue)
 
 
@@ -156,34 +155,34 @@ def test_a_source_with_takes_in_two_folds_counts_as_two() -> None:
     folds = np.repeat([4, 5], 150)
     correct = noisy_runs(np.random.default_rng(4), [0.6, 0.8], 3, folds)
     reused = np.tile(SOURCES[:150], 2)
-    (arm,), (same,) = (compare(correct, "arm0", folds, sources) for sources in (reused, SOURCES))
+    (arm,), (same,) = (versus(correct, "arm0", folds, sources) for sources in (reused, SOURCES))
     assert (arm.p, arm.low, arm.high) == pytest.approx((same.p, same.low, same.high))
 
 
 def test_one_run_of_each_arm_on_one_fold_never_tells_a_difference() -> None:
     folds = np.full(300, 5)
     correct = {"bad": np.zeros((1, 300), bool), "good": np.ones((1, 300), bool)}
-    (arm,) = compare(correct, "bad", folds, SOURCES)
+    (arm,) = versus(correct, "bad", folds, SOURCES)
     assert (arm.difference, arm.low, arm.high, arm.p, arm.detectable) == (1.0, -1.0, 1.0, 1.0, 1.0)
     assert arm.verdict == "no difference seen"
 
 
 def test_one_seed_on_five_folds_can_tell_a_difference() -> None:
     correct = noisy_runs(np.random.default_rng(5), [0.5, 0.8], 1, FOLDS)
-    assert compare(correct, "arm0", FOLDS, SOURCES)[0].verdict == "better"
-    assert compare(correct, "arm1", FOLDS, SOURCES)[0].verdict == "worse"
+    assert versus(correct, "arm0", FOLDS, SOURCES)[0].verdict == "better"
+    assert versus(correct, "arm1", FOLDS, SOURCES)[0].verdict == "worse"
 
 
 def test_folds_decide_alone_where_each_is_of_one_source() -> None:
     correct = noisy_runs(np.random.default_rng(0), [0.6, 0.7], 3, FOLDS)
     base, other = table_of_folds(correct)
-    (arm,) = compare(correct, "arm0", FOLDS, FOLDS)
+    (arm,) = versus(correct, "arm0", FOLDS, FOLDS)
     assert arm.p == pytest.approx(stats.ttest_rel(other, base).pvalue)
 
 
 def test_a_fold_of_a_single_source_tells_nothing() -> None:
     correct = noisy_runs(np.random.default_rng(5), [0.3, 0.9], 3, np.full(60, 1))
-    (arm,) = compare(correct, "arm0", np.full(60, 1), np.full(60, "one"))
+    (arm,) = versus(correct, "arm0", np.full(60, 1), np.full(60, "one"))
     assert (arm.low, arm.high, arm.verdict) == (-1.0, 1.0, "no difference seen")
 
 
@@ -195,18 +194,18 @@ def test_arms_with_equal_counts_differ_by_nothing(folds: np.ndarray) -> None:
         [np.random.default_rng(7).permutation(runs[:, i : i + 60], axis=1) for i in range(0, 300, 60)], axis=1
     )
     for twin in (runs, shuffled):
-        (arm,) = compare({"a": runs, "b": twin}, "a", folds, SOURCES)
+        (arm,) = versus({"a": runs, "b": twin}, "a", folds, SOURCES)
         assert (arm.difference, arm.p, arm.verdict) == (0.0, 1.0, "no difference seen")
         assert math.isnan(arm.nadeau_bengio_p) or arm.nadeau_bengio_p == 1.0
 
 
 def test_an_arm_alone_is_compared_with_nothing() -> None:
-    assert compare({"a": np.ones((2, 300), bool)}, "a", FOLDS, SOURCES) == []
+    assert versus({"a": np.ones((2, 300), bool)}, "a", FOLDS, SOURCES) == []
 
 
 def test_detectable_is_found_with_80_percent_power() -> None:
     correct = noisy_runs(np.random.default_rng(8), [0.7, 0.7, 0.7], 1, FOLDS)
-    arm = compare(correct, "arm0", FOLDS, SOURCES)[0]
+    arm = versus(correct, "arm0", FOLDS, SOURCES)[0]
     bound = stats.t.ppf(1 - 0.05 / 2 / 2, 8)
     error = max(arm.high - arm.difference, arm.difference - arm.low) / bound
     assert stats.nct.sf(bound, 8, arm.detectable / error) == pytest.approx(0.8, abs=1e-6)
@@ -226,7 +225,7 @@ def test_an_interval_leaves_out_0_exactly_where_holm_sees_a_difference(data: st.
     correct = {
         f"arm{i}": rng.uniform(size=(seeds, 6 * folds)) < rng.choice([0.0, 0.1, 0.5, 0.9, 1.0]) for i in range(arms)
     }
-    for arm in compare(correct, "arm0", fold, source, level):
+    for arm in versus(correct, "arm0", fold, source, level):
         assert (arm.low > 0 or arm.high < 0) == (arm.p_adjusted < 1 - level)
         assert (arm.verdict == "better") == (arm.low > 0)
         assert (arm.verdict == "worse") == (arm.high < 0)
@@ -254,7 +253,7 @@ def share_called_different(arms: int, seeds: int, folds: np.ndarray, draws: int,
     """Share of draws in which any arm is called different where none is, and in which all intervals hold 0."""
     rng, called, covered = np.random.default_rng(9), 0, 0
     for _ in range(draws):
-        found = compare(noisy_runs(rng, [0.7] * arms, seeds, folds, **noise), "arm0", folds, SOURCES)
+        found = versus(noisy_runs(rng, [0.7] * arms, seeds, folds, **noise), "arm0", folds, SOURCES)
         called += any(arm.verdict != "no difference seen" for arm in found)
         covered += all(arm.low <= 0 <= arm.high for arm in found)
     return called / draws, covered / draws
@@ -325,33 +324,5 @@ def test_nadeau_and_bengios_p_where_nothing_varies(differences: list[float], p: 
 def test_a_comparison_shows_nadeau_and_bengios_p_of_its_folds() -> None:
     correct = noisy_runs(np.random.default_rng(10), [0.7, 0.75], 3, FOLDS)
     base, other = table_of_folds(correct)
-    (arm,) = compare(correct, "arm0", FOLDS, SOURCES)
+    (arm,) = versus(correct, "arm0", FOLDS, SOURCES)
     assert arm.nadeau_bengio_p == pytest.approx(nadeau_bengio(other - base, 1 / 5)[1])
-
-
-# how many seeds
-
-
-def power_of_five_folds(seeds: int, difference: float, arms: int) -> float:
-    variance = 1.15 * 0.2 / 2000 + 2 * 0.01**2 / 5
-    bound, df = stats.t.ppf(1 - 0.05 / arms / 2, arms * 4), arms * 4
-    return stats.nct.sf(bound, df, difference / math.sqrt(variance / seeds))
-
-
-@pytest.mark.parametrize(("difference", "arms"), [(0.03, 5), (0.02, 5), (0.02, 1), (0.01, 7)])
-def test_the_proposed_seeds_are_the_fewest_with_80_percent_power(difference: float, arms: int) -> None:
-    seeds = seeds_needed(difference, clips=2000, folds=5, arms=arms)
-    assert power_of_five_folds(seeds, difference, arms) >= 0.8
-    assert seeds == 1 or power_of_five_folds(seeds - 1, difference, arms) < 0.8
-
-
-def test_one_fold_needs_two_seeds_at_least_and_more_for_smaller_differences() -> None:
-    needed = [seeds_needed(difference, clips=400, folds=1, arms=3) for difference in (0.5, 0.05, 0.02, 0.01, 0.0001)]
-    assert needed == sorted(needed)
-    assert needed[0] == 2
-    assert needed[-1] > 100_000  # found without trying each
-
-
-def test_no_difference_needs_no_end_of_seeds() -> None:
-    with pytest.raises(ValueError, match="no number of seeds"):
-        seeds_needed(0.0, 2000, 5, 5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import random
 import stat
@@ -314,6 +315,28 @@ def test_a_full_disk_is_refused_and_the_archive_serves_the_next_run(server, targ
     fetch(server, target)
     assert_unpacked(target, tiny_members())
     assert len(server.asked) == 1
+
+
+def test_a_disk_that_fills_up_keeps_what_has_arrived(server, target, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.shutil, "copyfileobj", full)
+        with pytest.raises(UserError, match=r"cannot be made \(No space left on device\)"):
+            download(target, server.url, expected=TINY)
+    assert not target.exists()
+    asked = len(server.asked)
+    download(target, server.url, expected=TINY)
+    assert len(server.asked) == asked  # the archive was there
+    assert check_esc50(target, TINY) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_place_that_cannot_be_written_is_named(server, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"{name} cannot be made"):
+        download(tmp_path / name, server.url, expected=TINY)
 
 
 def test_wrong_counts_are_refused_and_no_target_is_made(server, target):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from ray._common.utils import get_system_memory
+from ray._private.utils import get_used_memory
 
 from analysis.load import load_results
 from sweeps.events import FILE
-from tests.sweeps.test_regularization_script import ROOT, SCRIPT, command, patched, run
-from tests.sweeps.test_resume import start, wait_for_events
+from tests.sweeps.scripts import ROOT, SCRIPT, command, patched, run, start, wait_for_events
 
 pytestmark = pytest.mark.slow
+GB = 10**9
 TWO = ["--arms", "convnext,mixup", "--num-samples", "2", "--no-dashboard"]
 
 
@@ -27,28 +32,18 @@ def last_run(folder: Path) -> dict:
 
 def test_a_trial_killed_with_9_goes_on_and_the_sweep_ends_0(tones_folder: Path, tmp_path: Path) -> None:
     code = """
-import os, signal, sys
-def install():
-    from esc50tune.trial import Trainer
-    run_epoch = Trainer.run_epoch
-    def once(self):
-        mark = os.environ["KILLED_ONCE"]
-        if self.epoch == 2 and self.config.mixup and not os.path.exists(mark):
-            open(mark, "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return run_epoch(self)
-    Trainer.run_epoch = once
-import builtins
-original = __import__
-def importing(name, *args, **kwargs):
-    module = original(name, *args, **kwargs)
-    if name == "sweeps.trainable":
-        builtins.__import__ = original
-        install()
-    return module
-builtins.__import__ = importing
+import os, signal
+from esc50tune.trial import Trainer
+run_epoch = Trainer.run_epoch
+def once(self):
+    mark = os.environ["KILLED_ONCE"]
+    if self.epoch == 2 and self.config.mixup and not os.path.exists(mark):
+        open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_epoch(self)
+Trainer.run_epoch = once
 """
-    env = patched(tmp_path, code) | {"KILLED_ONCE": str(tmp_path / "killed")}
+    env = patched(tmp_path, code, after="sweeps.trainable") | {"KILLED_ONCE": str(tmp_path / "killed")}
     done = run(*command(tones_folder, tmp_path, *TWO, "--name", "killed-trial"), env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tried again: trial 1 (mixup), lost:" in done.stdout
@@ -62,55 +57,138 @@ builtins.__import__ = importing
 
 def test_out_of_memory_it_tries_once_more_with_half_the_batch(tones_folder: Path, tmp_path: Path) -> None:
     code = """
-import sys
-def install():
-    import torch
-    from esc50tune.trial import Trainer
-    add = Trainer.add_gradients
-    def checked(self, x, batch, size):
-        if self.config.mixup and len(x) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return add(self, x, batch, size)
-    Trainer.add_gradients = checked
-import builtins
-original = __import__
-def importing(name, *args, **kwargs):
-    module = original(name, *args, **kwargs)
-    if name == "sweeps.trainable":
-        builtins.__import__ = original
-        install()
-    return module
-builtins.__import__ = importing
+import torch
+from esc50tune.trial import Trainer
+add = Trainer.add_gradients
+def checked(self, x, batch, size):
+    if self.config.mixup and len(x) > 4:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return add(self, x, batch, size)
+Trainer.add_gradients = checked
 """
-    done = run(*command(tones_folder, tmp_path, *TWO, "--name", "memory"), env=patched(tmp_path, code))
+    env = patched(tmp_path, code, after="sweeps.trainable")
+    done = run(*command(tones_folder, tmp_path, *TWO, "--name", "memory"), env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tried again: trial 1 (mixup), memory:" in done.stdout
     assert load_results(tmp_path / "memory").trials["reason"].tolist() == ["finished", "finished"]
 
 
-def test_a_full_disk_stops_the_sweep_with_a_sentence_and_it_goes_on_once_there_is_room(
+def test_a_trial_that_takes_the_hosts_memory_is_killed_and_tried_once_more_with_half_the_batch(
     tones_folder: Path, tmp_path: Path
 ) -> None:
+    """Ray kills trials when more memory is in use than a threshold: here, 3 GB more than before."""
     code = """
+import os, time
+import numpy as np
+from esc50tune.trial import Trainer
+run_epoch = Trainer.run_epoch
+def greedy(self):
+    if self.config.mixup and self.epoch == 2 and self.config.batch_parts == 1:
+        held = []
+        while len(held) < 80:  # 8 GB, far beyond the threshold
+            held.append(np.ones(10**8, np.uint8))
+            time.sleep(0.05)
+        raise RuntimeError("nobody stopped me")
+    return run_epoch(self)
+Trainer.run_epoch = greedy
+"""
+    env = patched(tmp_path, code, after="sweeps.trainable") | {"RAY_memory_monitor_refresh_ms": "100"}
+    for name in ("first", "second", "third"):
+        used, every = get_used_memory(), get_system_memory()  # as Ray counts it
+        if every - used < 8 * GB:
+            pytest.skip("needs 8 GB of free memory")
+        env["RAY_memory_usage_threshold"] = f"{(used + 3 * GB) / every:.4f}"
+        done = run(*command(tones_folder, tmp_path, *TWO, "--name", name, "--max-concurrent", "1"), env=env)
+        retries = last_run(tmp_path / name)["retries"]
+        if [retry["trial"] for retry in retries] == [1]:  # else other processes took the 3 GB
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
+    (told,) = (line for line in done.stdout.splitlines() if line.startswith("tried again"))
+    assert told.startswith("tried again: trial 1 (mixup), memory: 1 worker(s) were killed due to the node running low")
+    assert len(told) < 300
+    assert load_results(tmp_path / name).trials["reason"].tolist() == ["finished", "finished"]
+    assert [(retry["epochs"], retry["config"]) for retry in retries] == [(2, {"batch_parts": 2})]
+
+
+# what fails -> what does it, while a file is there; what is said of it
+FAILING = {
+    "a worker, on a full disk": (
+        """
 import errno, os
 replace = os.replace
-def full(source, target, **more):
-    if str(target).endswith("trial-0001.pt") and os.path.exists(os.environ["FULL"]):
+def failing(source, target, **more):
+    if str(target).endswith("trial-0001.pt") and os.path.exists(os.environ["FAULT"]):
         raise OSError(errno.ENOSPC, "No space left on device", str(source))
     return replace(source, target, **more)
-os.replace = full
-"""
-    full = tmp_path / "full"
-    full.touch()
-    env = patched(tmp_path, code) | {"FULL": str(full)}
+os.replace = failing
+""",
+        "No space left on device",
+    ),
+    "the driver, on a disk that turned read-only": (
+        """
+import errno, os
+write = os.write
+def failing(file, text):
+    if b'"epoch": 2' in text and os.path.exists(os.environ["FAULT"]):
+        os.ftruncate = lambda *_: failing(file, text)
+        raise OSError(errno.EROFS, "Read-only file system")
+    return write(file, text)
+os.write = failing
+""",
+        "Read-only file system",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "words"), FAILING.values(), ids=FAILING)
+def test_a_disk_that_cannot_be_written_stops_the_sweep_with_a_sentence_and_it_goes_on_once_it_can(
+    tones_folder: Path, tmp_path: Path, code: str, words: str
+) -> None:
+    fault = tmp_path / "fault"
+    fault.touch()
+    env = patched(tmp_path, code) | {"FAULT": str(fault)}
     done = run(*command(tones_folder, tmp_path, *TWO, "--name", "disk"), env=env)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "No space left on device" in done.stderr.splitlines()[-1]
-    assert "--resume" in done.stderr.splitlines()[-1]
-    full.unlink()
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert words in said
+    assert said.endswith(f"; all that ended is kept: mend that, then --resume {tmp_path / 'disk'}")
+    fault.unlink()
     done = run(*SCRIPT, "--resume", str(tmp_path / "disk"), "--no-dashboard", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert load_results(tmp_path / "disk").trials["reason"].tolist() == ["finished", "finished"]
+
+
+def test_a_dashboard_whose_port_is_taken_is_at_another_one(tones_folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as opened:
+        with contextlib.suppress(OSError):  # then another process has it
+            opened.bind(("127.0.0.1", 8265))
+            opened.listen()
+        line = command(tones_folder, tmp_path, *TWO[:-1], "--name", "dashboard")
+        sweep = start(*line)
+        page = None
+        for said in sweep.stdout:
+            if said.startswith("dashboard http://127.0.0.1:"):
+                page = said.split()[1]
+                with urllib.request.urlopen(page, timeout=30) as answer:
+                    assert b"Ray" in answer.read()
+        assert sweep.wait(timeout=60) == 0
+    assert page is not None and not page.endswith(":8265")
+
+
+def test_a_dashboard_that_does_not_start_is_said_to_be_off_and_the_sweep_goes_on(
+    tones_folder: Path, tmp_path: Path
+) -> None:
+    code = """
+import sys
+if any(part.endswith("dashboard.py") for part in sys.orig_argv):
+    sys.exit("no dashboard here")
+"""
+    line = command(tones_folder, tmp_path, *TWO[:-1], "--name", "dashboard")
+    done = run(*line, env=patched(tmp_path, code))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.count("\ndashboard ") == 1
+    assert "\ndashboard did not start; the sweep goes on without it" in done.stdout
 
 
 @pytest.mark.parametrize("times", [1, 2])

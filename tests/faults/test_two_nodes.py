@@ -17,8 +17,7 @@ import pytest
 
 from analysis.load import load_results
 from sweeps.events import FILE
-from tests.sweeps.test_regularization_script import ROOT, command
-from tests.sweeps.test_resume import wait_for_events
+from tests.sweeps.scripts import ROOT, command, patched, wait_for_events
 
 RAY = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--block"]
 
@@ -29,8 +28,19 @@ def free_port() -> int:
         return opened.getsockname()[1]
 
 
-def environment(cache: Path) -> dict[str, str]:
-    return os.environ | {"ESC50TUNE_CACHE": str(cache), "RAY_AUTH_MODE": "disabled", "PYTHONPATH": ""}
+SLOW = """
+import time
+from esc50tune.trial import Trainer
+run_epoch = Trainer.run_epoch
+def slow(self):
+    time.sleep(0.4)
+    return run_epoch(self)
+Trainer.run_epoch = slow
+"""
+
+
+def environment(cache: Path, path: str = "") -> dict[str, str]:
+    return os.environ | {"ESC50TUNE_CACHE": str(cache), "RAY_AUTH_MODE": "disabled", "PYTHONPATH": path}
 
 
 def family(pid: int) -> list[int]:
@@ -51,20 +61,32 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+class Cluster:
+    """A head with one CPU; nodes with one CPU and nothing in their caches are added. Their epochs take a while."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.folder, self.address, self.path = folder, f"127.0.0.1:{port}", ""
+        self.path = patched(folder, SLOW, after="sweeps.trainable")["PYTHONPATH"]
+        self.started = [self.start("head", "--head", "--include-dashboard=false", f"--port={port}")]
+        wait_until(lambda: answers(port))
+
+    def start(self, cache: str, *flags: str) -> subprocess.Popen:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder}
+        return subprocess.Popen([*RAY, *flags], env=environment(self.folder / cache, self.path), **quiet)
+
+    def add(self, cache: str) -> subprocess.Popen:
+        before = nodes(self.address, self.folder)
+        self.started.append(self.start(cache, f"--address={self.address}"))
+        wait_until(lambda: nodes(self.address, self.folder) > before)
+        return self.started[-1]
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The address of a head with one CPU, and a second node with one CPU and nothing in its cache."""
-    address = f"127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    head = subprocess.Popen(
-        [*RAY, "--head", "--include-dashboard=false", f"--port={port}"], env=environment(tmp_path / "head"), **quiet
-    )
-    wait_until(lambda: answers(int(port)))
-    node = subprocess.Popen([*RAY, f"--address={address}"], env=environment(tmp_path / "node"), **quiet)
-    wait_until(lambda: nodes(address, tmp_path) == 2)
-    yield address, node
-    for process in (node, head):
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path)
+    yield cluster
+    for process in reversed(cluster.started):
         if process.poll() is None:
             kill(process)
 
@@ -90,23 +112,26 @@ def nodes(address: str, folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_clips_travel_to_a_node_that_has_none_and_its_trials_go_on_elsewhere_when_it_dies(
-    cluster: tuple[str, subprocess.Popen], tones_folder: Path, tmp_path: Path
+def test_clips_travel_and_trials_of_a_node_that_dies_go_on_elsewhere_and_on_the_one_that_replaces_it(
+    cluster: Cluster, tones_folder: Path, tmp_path: Path
 ) -> None:
-    address, node = cluster
-    line = command(tones_folder, tmp_path, "--arms", "convnext,mixup", "--num-samples", "4", "--name", "two")
-    line += ["--address", address, "--set", "epochs=12", "--scheduler", "none"]
+    node = cluster.add("node")
+    line = command(tones_folder, tmp_path, "--arms", "convnext,mixup", "--num-samples", "8", "--name", "two")
+    line += ["--address", cluster.address, "--set", "epochs=12", "--scheduler", "none"]
     sweep = subprocess.Popen(
         line, cwd=ROOT, env=environment(tmp_path / "head"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     wait_for_events(tmp_path / "two" / FILE, 8)  # both nodes train
     assert list((tmp_path / "node" / "clips").glob("*/fold-1.npy"))
     kill(node)
+    cluster.add("replacing")
     output, _ = sweep.communicate(timeout=200)
     assert sweep.returncode == 0, output
+    assert "cluster   2 nodes now; those that join later take the place of lost ones" in output
+    assert list((tmp_path / "replacing" / "clips").glob("*/fold-1.npy"))
     results = load_results(tmp_path / "two")
-    assert results.trials["reason"].tolist() == ["finished"] * 4
-    for number in range(4):
+    assert results.trials["reason"].tolist() == ["finished"] * 8
+    for number in range(8):
         epochs = [e["epoch"] for e in results.events if e["event"] == "epoch" and e["trial"] == number]
         assert epochs == list(range(1, 13))
     (run,) = json.loads((tmp_path / "two" / "manifest.json").read_text())["runs"]

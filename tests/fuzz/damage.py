@@ -30,11 +30,12 @@ def inputs(few: int, percent: float) -> Callable:
 
 @contextmanager
 def accepted_or_refused(refusals: tuple[type[Exception], ...] = (UserError, ResultsError)) -> Iterator[None]:
-    """Let what is inside succeed, or be refused in one line; nothing else."""
+    """Let what is inside succeed, or be refused in one line of printable characters; nothing else."""
     try:
         yield
     except refusals as error:
-        assert len(str(error).splitlines()) == 1, repr(str(error))
+        assert str(error), type(error)
+        assert str(error).isprintable(), repr(str(error))
 
 
 # what stands in files and on command lines where something else should
@@ -88,7 +89,7 @@ def damaged_bytes(draw: st.DrawFn, whole: bytes, end: int | None = None) -> byte
 def altered(draw: st.DrawFn, document: Any) -> Any:
     """Return what was read from JSON with up to three values replaced, removed, doubled, or made like others of it."""
     document = copy.deepcopy(document)
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):  # one that is refused hides the others
         if not document:
             break
         above, key = place_in(draw, document)

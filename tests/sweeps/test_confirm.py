@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import math
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from analysis.load import Results, load_results
-from esc50tune.checkpoint import load_checkpoint
-from esc50tune.classifier import Classifier
+import sweeps.confirming
+from analysis.errors import ResultsError
+from analysis.load import Results
 from esc50tune.config import TrialConfig
-from esc50tune.data.cache import ClipCache, open_cache
-from esc50tune.data.clips import ClipSet, open_confirmation_data
+from esc50tune.data.cache import ClipCache
+from esc50tune.data.clips import open_confirmation_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.errors import UserError
-from sweeps.confirmation import FOLDER, Confirmation, freeze, plan_confirmation
-from sweeps.confirming import ConfirmationDriver
-from sweeps.events import EventLog
-from sweeps.state import SweepState
-from tests.conftest import RATE, SECONDS, SMALL
-from tests.sweeps.test_regularization_script import ROOT, command, run
-
-CONFIRM = [sys.executable, str(ROOT / "sweeps" / "confirm.py")]
-ARMS = ["baseline", "convnext", "mixup"]
+from sweeps.confirm import make_parser
+from sweeps.confirmation import FOLDER, Confirmation, Run, freeze, plan_confirmation
+from sweeps.confirming import ConfirmationDriver, confirm, open_driver
+from sweeps.runner import only_process
+from tests.analysis.made import edit_json, write_study
+from tests.conftest import SMALL
 
 
 def results_of(dataset: Dataset, scores: dict[str, list[float | None]], test: int | None = 5) -> Results:
@@ -42,7 +35,14 @@ def results_of(dataset: Dataset, scores: dict[str, list[float | None]], test: in
         "name": "made",
         "seed": 0,
         "arms": arms,
-        "data": {"root": str(dataset.root), "fingerprint": dataset.fingerprint, "title": "tones", "stand_in": False},
+        "data": {
+            "root": str(dataset.root),
+            "fingerprint": dataset.fingerprint,
+            "title": "tones",
+            "stand_in": False,
+            "clips": len(dataset.clips),
+            "classes": list(dataset.classes),
+        },
         "split": {"train": [1, 2, 3], "val": val, "test": test, "train_clips": 36},
         "encoders": {},
     }
@@ -99,7 +99,7 @@ def test_only_the_fold_that_no_search_saw_is_called_the_test_fold(tones: Dataset
 def test_what_is_frozen_stays_frozen(tones: Dataset, tmp_path: Path) -> None:
     first = plan(tones, tmp_path, seeds=1, folds="test")
     first.write()
-    better = results_of(tones, {"baseline": [0.4, 0.6, 0.9], "convnext": [0.5, 0.5]})
+    better = results_of(tones, {"baseline": [0.4, 0.6], "convnext": [0.5, 0.5, 0.9]})
     again = plan_confirmation(better, tmp_path, 2, "all", 1)
     assert again.frozen == first.frozen
     assert (again.folds, again.seeds) == ([1, 2, 3, 4, 5], 2)
@@ -111,14 +111,140 @@ def test_what_is_frozen_stays_frozen(tones: Dataset, tmp_path: Path) -> None:
         plan_confirmation(better, tmp_path, 1, "all", 2)
 
 
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Change entries of the manifest of a second phase."""
+    path = folder / FOLDER / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize("key", ["code", "data"])
 def test_runs_of_other_code_or_data_are_not_added(tones: Dataset, tmp_path: Path, key: str) -> None:
     begun = plan(tones, tmp_path)
     begun.write()
-    path = tmp_path / FOLDER / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another"}))
-    with pytest.raises(UserError, match=f"was begun with {key} another"):
+    data = {**begun.sweep["data"], "fingerprint": "another"}
+    rewrite(tmp_path, **{key: "another" if key == "code" else data})
+    with pytest.raises(UserError, match=f"was begun with {key} another, and this is [0-9a-f]+: runs that are compared"):
         begun.write()
+
+
+def test_the_same_data_may_lie_elsewhere_by_now(tones: Dataset, tmp_path: Path) -> None:
+    begun = plan(tones, tmp_path)
+    begun.write()
+    rewrite(tmp_path, data=begun.sweep["data"] | {"root": "/before"})
+    begun.write()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 2}, r"/confirm' has format 2, this program reads up to 1; use a newer version of it$"),
+        ({"format": None}, "manifest.json' is damaged: it has no format$"),
+        ({"frozen": [{"arm": "convnext"}]}, "manifest.json' is damaged: one of its frozen configurations has no rank$"),
+        ({"frozen": []}, "there is nothing to confirm$"),
+        ({"seeds": 10**9}, "manifest.json' is damaged: it has 2 frozen configurations, 5 folds and 1000000000 seeds$"),
+        ({"folds": [5, 5]}, "manifest.json' is damaged: one of its folds is there twice$"),
+        ({"folds": [5, 9]}, "/confirm' tests fold 9, which cannot be tested; move it away to start anew$"),
+    ],
+)
+def test_a_second_phase_that_cannot_be_read_is_refused(
+    tones: Dataset, tmp_path: Path, changes: dict, words: str
+) -> None:
+    plan(tones, tmp_path).write()
+    rewrite(tmp_path, **changes)
+    with pytest.raises((UserError, ResultsError), match=words):
+        plan(tones, tmp_path)
+
+
+def test_entries_of_the_manifest_that_this_version_does_not_know_are_no_matter(tones: Dataset, tmp_path: Path) -> None:
+    first = plan(tones, tmp_path)
+    first.write()
+    rewrite(tmp_path, frozen=[vars(frozen) | {"new": 1} for frozen in first.frozen], new=1)
+    assert plan(tones, tmp_path).frozen == first.frozen
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"arm": "mixup"}, "of mixup, it is no arm of this sweep"),
+        ({"trial": 99}, "of baseline, it was frozen from trial 99, and the sweep's log has no such trial of this arm"),
+        ({"trial": 0}, "of baseline, its frozen configuration is not that of the sweep's trial 0"),
+    ],
+)
+def test_what_the_sweep_did_not_try_is_not_gone_on_with(
+    tones: Dataset, tmp_path: Path, changes: dict, words: str
+) -> None:
+    first = plan(tones, tmp_path)
+    first.write()
+    rewrite(tmp_path, frozen=[vars(first.frozen[0]) | changes, vars(first.frozen[1])])
+    with pytest.raises(UserError, match=f"/confirm' cannot be gone on with: {words}; move it away to start anew"):
+        plan(tones, tmp_path)
+
+
+def test_nothing_is_frozen_from_a_damaged_log(tones: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text("no json\n")
+    with pytest.raises(ResultsError, match="line 1 is damaged: it is no JSON"):
+        plan(tones, tmp_path)
+
+
+def test_a_log_of_other_runs_is_not_gone_on_with(tones: Dataset, tmp_path: Path) -> None:
+    confirmation = plan(tones, tmp_path, seeds=1)
+    confirmation.write()
+    driver = open_driver(plan(tones, tmp_path, seeds=2))
+    while driver.left:
+        driver.deal()
+    driver.log.close()
+    with pytest.raises(UserError, match="trial 10 in its log is no run that its manifest asks for; move it away"):
+        open_driver(confirmation)
+
+
+def test_a_second_phase_waits_for_no_sweep_that_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_study(tmp_path / "made", confirm=False)
+    monkeypatch.setattr(sweeps.confirming, "plan_confirmation", lambda *_: pytest.fail("it was planned"))
+    args = make_parser().parse_args([str(folder)])
+    with only_process(folder), pytest.raises(UserError, match=f"'{folder}' is being run by another process") as caught:
+        confirm(args)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (folder / FOLDER).exists()
+
+
+def test_nothing_is_frozen_without_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_study(tmp_path / "made", confirm=False)
+
+    def planned(*_) -> None:
+        with pytest.raises(UserError, match="is being run by another process"), only_process(folder):
+            pytest.fail("another process would freeze, too")
+        raise UserError("far enough")
+
+    monkeypatch.setattr(sweeps.confirming, "plan_confirmation", planned)
+    with pytest.raises(UserError, match="far enough"):
+        confirm(make_parser().parse_args([str(folder)]))
+    with only_process(folder):  # it is let go again
+        pass
+
+
+def test_what_another_process_froze_meanwhile_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is read anew once nobody else can change it."""
+    folder, seen = write_study(tmp_path / "made", confirm=False), []
+
+    def locked(path: Path) -> AbstractContextManager:
+        edit_json(path / "manifest.json", seed=77)
+        return only_process(path)
+
+    def planned(results: Results, *_) -> None:
+        seen.append(results.manifest["seed"])
+        raise UserError("far enough")
+
+    monkeypatch.setattr(sweeps.confirming, "only_process", locked)
+    monkeypatch.setattr(sweeps.confirming, "plan_confirmation", planned)
+    with pytest.raises(UserError, match="far enough"):
+        confirm(make_parser().parse_args([str(folder)]))
+    assert seen == [77]
+
+
+def test_a_folder_that_is_none_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="is no results folder"):
+        confirm(make_parser().parse_args([str(tmp_path / "nowhere")]))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_without_a_full_run_has_nothing_to_confirm(tones: Dataset, tmp_path: Path) -> None:
@@ -126,28 +252,99 @@ def test_a_sweep_without_a_full_run_has_nothing_to_confirm(tones: Dataset, tmp_p
         plan_confirmation(results_of(tones, {"convnext": [None]}), tmp_path, 1, "all", 1)
 
 
-def test_only_what_is_missing_or_damaged_is_run_again(tones: Dataset, tmp_path: Path) -> None:
+EPOCH = {"train_acc": 0.5, "val_acc": None, "val_loss": None, "seconds": 1.0, "diverged": False}
+
+
+def end_runs(driver: ConfirmationDriver, count: int, **last: Any) -> None:
+    """Deal some runs, train each for its two epochs, predict, and close the log; `last` is of the last epochs."""
+    for _ in range(count):
+        trial = driver.deal()
+        state = driver.plan.checkpoint(driver.run_of(trial))
+        state.parent.mkdir(exist_ok=True)
+        assert driver.record(trial.number, EPOCH | {"epoch": 1})
+        state.write_bytes(b"after an epoch")
+        np.save(driver.plan.predictions(driver.run_of(trial)), np.zeros((12, 3), np.float32))
+        driver.record(trial.number, EPOCH | {"epoch": 2, "test_loss": 0.7, "test_acc": 0.5} | last)
+    driver.log.close()
+
+
+def left_after(confirmation: Confirmation) -> list[Run]:
+    """Return what a further call would do."""
+    driver = open_driver(confirmation)
+    driver.log.close()
+    return driver.to_do
+
+
+def ends(confirmation: Confirmation) -> list[str]:
+    events = [json.loads(line) for line in (confirmation.folder / "events.jsonl").read_text().splitlines()]
+    return [event["reason"] for event in events if event["event"] == "end"]
+
+
+@pytest.fixture
+def begun(tones: Dataset, tmp_path: Path) -> Confirmation:
+    """Ten runs, none of which has begun."""
     confirmation = plan(tones, tmp_path, seeds=1)
     confirmation.write()
-    runs = list(confirmation.runs())
-    for one in runs[:7]:
-        np.save(confirmation.predictions(one), np.zeros((12, 3), np.float32))
-    assert confirmation.missing() == runs[7:]
-    cut, wrong = (confirmation.predictions(one) for one in runs[:2])
+    return confirmation
+
+
+def test_only_what_is_missing_or_damaged_is_run_again(begun: Confirmation) -> None:
+    runs = list(begun.runs())
+    end_runs(open_driver(begun), 7)
+    assert left_after(begun) == runs[7:]
+    cut, wrong = (begun.predictions(one) for one in runs[:2])
     cut.write_bytes(cut.read_bytes()[:100])
     np.save(wrong, np.zeros((12, 2), np.float32))
-    assert confirmation.missing() == runs[:2] + runs[7:]
+    assert left_after(begun) == runs[:2] + runs[7:]
 
 
-def test_a_run_that_was_cut_is_dealt_again_under_its_number(tones: Dataset, tmp_path: Path) -> None:
-    confirmation = plan(tones, tmp_path, seeds=1)
-    confirmation.write()
+def test_predictions_that_the_log_does_not_know_are_made_anew(begun: Confirmation) -> None:
+    first = next(iter(begun.runs()))
+    np.save(begun.predictions(first), np.zeros((12, 3), np.float32))
+    driver = open_driver(begun)
+    assert driver.to_do == list(begun.runs())
+    assert driver.run_of(driver.deal()) == first
+    assert not begun.predictions(first).exists()  # or the run that was dealt would take them for its own
+
+
+@pytest.mark.parametrize("last", [{"diverged": True}, {"test_loss": math.nan}])
+def test_a_run_that_diverged_is_not_tried_until_it_does_not(begun: Confirmation, last: dict) -> None:
+    end_runs(open_driver(begun), 1, **last)
+    assert ends(begun) == ["diverged"]
+    assert left_after(begun) == list(begun.runs())[1:]
+    assert list((begun.folder / "checkpoints").iterdir()) == []
+
+
+def test_a_test_loss_that_is_not_a_number_is_null_in_the_log_and_nothing_is_right(begun: Confirmation) -> None:
+    end_runs(open_driver(begun), 1, test_loss=math.nan)
+    last = json.loads((begun.folder / "events.jsonl").read_text().splitlines()[-2])
+    assert (last["test_loss"], last["test_acc"], last["diverged"]) == (None, 0.0, True)
+
+
+def test_a_clip_whose_class_was_given_no_chance_is_no_divergence(begun: Confirmation) -> None:
+    end_runs(open_driver(begun), 1, test_loss=math.inf)
+    last = json.loads((begun.folder / "events.jsonl").read_text().splitlines()[-2])
+    assert (last["test_loss"], last["test_acc"], ends(begun)) == (None, 0.5, ["finished"])
+
+
+def test_the_state_of_a_run_that_is_tried_again_is_not_that_of_its_earlier_try(begun: Confirmation) -> None:
+    first = next(iter(begun.runs()))
+    end_runs(open_driver(begun), 10)
+    begun.predictions(first).unlink()
+    driver = open_driver(begun)
+    assert driver.run_of(driver.deal()) == first
+    begun.checkpoint(first).write_bytes(b"after an epoch of the second try")
+    driver.log.close()
+    assert left_after(begun) == [first]
+    assert begun.checkpoint(first).is_file()
+
+
+def test_a_run_that_was_cut_is_dealt_again_under_its_number(begun: Confirmation) -> None:
+    confirmation = begun
     for _ in range(2):
-        state = SweepState({"baseline": 2, "convnext": 2}, early_stopping=False)
-        log = EventLog(confirmation.folder, state.apply)
-        driver = ConfirmationDriver(confirmation, log, state)
+        driver = open_driver(confirmation)
         assert [driver.deal().number for _ in range(2)] == [0, 1]
-        log.close()
+        driver.log.close()
     lines = [json.loads(line) for line in (confirmation.folder / "events.jsonl").read_text().splitlines()]
     assert [(line["seq"], line["event"], line["arm"]) for line in lines] == [
         (0, "deal", "baseline"),
@@ -161,125 +358,3 @@ def test_no_training_clip_has_its_source_in_the_test_fold(tones_cache: ClipCache
         assert data.val is None
         assert data.train.folds == tuple(other for other in range(1, 6) if other != fold)
         assert not set(data.train.sources) & set(tones_cache.sources[fold])
-
-
-@pytest.fixture(scope="module")
-def confirmed(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished sweep of three arms, confirmed with one seed."""
-    results = tmp_path_factory.mktemp("results")
-    more = ["--arms", ",".join(ARMS), "--num-samples", "3", "--name", "made", "--no-dashboard"]
-    done = run(*command(tones_folder, results, *more))
-    assert done.returncode == 0, done.stderr
-    assert not (results / "made" / FOLDER).exists()
-    done = run(*CONFIRM, str(results / "made"), "--seeds", "1", "--no-dashboard")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return results / "made"
-
-
-@pytest.mark.slow
-def test_every_clip_is_predicted_once_by_every_arm(confirmed: Path, tones: Dataset) -> None:
-    manifest = json.loads((confirmed / FOLDER / "manifest.json").read_text())
-    assert [frozen["arm"] for frozen in manifest["frozen"]] == ARMS
-    assert (manifest["folds"], manifest["test_fold"], manifest["searched"]) == ([1, 2, 3, 4, 5], 5, [1, 2, 3, 4])
-    with (confirmed / FOLDER / "clips.csv").open() as file:
-        clips = list(csv.DictReader(file))
-    assert sorted(clip["filename"] for clip in clips) == sorted(clip.filename for clip in tones.clips)
-    for arm in ARMS:
-        for fold in range(1, 6):
-            logits = np.load(confirmed / FOLDER / "predictions" / f"{arm}-1-fold{fold}-seed0.npy")
-            assert (logits.dtype, logits.shape) == (np.float32, (12, 3))
-    assert len(list((confirmed / FOLDER / "checkpoints").iterdir())) == len(ARMS)
-
-
-@pytest.mark.slow
-def test_the_logged_test_accuracy_is_that_of_the_predictions(confirmed: Path) -> None:
-    events = [json.loads(line) for line in (confirmed / FOLDER / "events.jsonl").read_text().splitlines()]
-    deals = {event["trial"]: event for event in events if event["event"] == "deal"}
-    tested = [event for event in events if "test_acc" in event]
-    assert len(tested) == len(deals) == 15
-    with (confirmed / FOLDER / "clips.csv").open() as file:
-        clips = list(csv.DictReader(file))
-    for event in tested:
-        deal = deals[event["trial"]]
-        logits = np.load(confirmed / FOLDER / "predictions" / f"{deal['arm']}-1-fold{deal['fold']}-seed0.npy")
-        targets = [int(clip["target"]) for clip in clips if int(clip["fold"]) == deal["fold"]]
-        assert event["epoch"] == 4
-        assert event["val_acc"] is None
-        assert event["test_acc"] == pytest.approx(np.mean(logits.argmax(1) == targets))
-
-
-@pytest.mark.slow
-def test_the_kept_weights_give_the_stored_predictions(confirmed: Path, tones: Dataset) -> None:
-    state = load_checkpoint(confirmed / FOLDER / "checkpoints" / "convnext.pt")
-    classifier = Classifier(TrialConfig.from_flat(state["config"]), 3)
-    classifier.load_state_dict(state["classifier"])
-    clips = ClipSet(open_cache(tones, RATE, SECONDS), [5])
-    with torch.no_grad():
-        logits = classifier.eval()(clips.waves(range(len(clips))))
-    stored = np.load(confirmed / FOLDER / "predictions" / "convnext-1-fold5-seed0.npy")
-    np.testing.assert_allclose(logits.numpy(), stored, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_killed_and_started_again_it_ends_as_if_it_had_not_been(confirmed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "made"
-    folder.mkdir()
-    for name in ("manifest.json", "events.jsonl"):
-        (folder / name).write_bytes((confirmed / name).read_bytes())
-    line = [*CONFIRM, str(folder), "--seeds", "1", "--no-dashboard"]
-    cut = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    predictions, deadline = folder / FOLDER / "predictions", time.monotonic() + 120
-    while not predictions.is_dir() or len(list(predictions.glob("*.npy"))) < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(cut.pid, signal.SIGKILL)
-    cut.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in predictions.glob("*-*.npy") if not path.name.startswith(".")}
-    done = run(*line)
-    assert done.returncode == 0, done.stdout + done.stderr
-    for path in (confirmed / FOLDER / "predictions").iterdir():
-        np.testing.assert_array_equal(np.load(path), np.load(predictions / path.name))
-    assert all((predictions / name).stat().st_mtime_ns == written for name, written in kept.items())
-
-
-@pytest.mark.slow
-def test_detect_says_what_a_difference_costs_and_starts_nothing(confirmed: Path) -> None:
-    before = sorted(confirmed.rglob("*"))
-    done = run(*CONFIRM, str(confirmed), "--detect", "20")
-    assert done.returncode == 0, done.stderr
-    assert "nothing was started" in done.stdout
-    assert sorted(confirmed.rglob("*")) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (["/nowhere"], "no results folder"),
-        (["--detect", "much"], "--detect much"),
-        (["--seeds", "0"], "--seeds"),
-        (["--folds", "5"], "--folds"),
-    ],
-)
-def test_bad_input_ends_with_2_and_one_sentence(confirmed: Path, more: list[str], words: str) -> None:
-    done = run(*CONFIRM, *([str(confirmed)] if more[0].startswith("--") else []), *more)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert words in done.stderr
-
-
-@pytest.mark.slow
-def test_a_search_cannot_predict_its_test_fold(confirmed: Path, tones_folder: Path, tmp_path: Path) -> None:
-    """The same sweep with the test fold's clips gone from the cache: it cannot have read them."""
-    results = load_results(confirmed)
-    assert results.manifest["split"]["test"] == 5
-    env = {**os.environ, "ESC50TUNE_CACHE": str(tmp_path / "cache")}
-    more = ["--arms", ",".join(ARMS), "--num-samples", "3", "--name", "blind", "--no-dashboard"]
-    assert run(*command(tones_folder, tmp_path, *more, "--dry-run"), env=env).returncode == 0  # decodes the clips
-    (test_fold,) = (tmp_path / "cache").rglob("fold-5.npy")
-    test_fold.unlink()
-    done = run(*command(tones_folder, tmp_path, *more), env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((tmp_path / "blind").rglob("*.npy"))
-    blind = load_results(tmp_path / "blind").trials
-    assert blind["val_acc"].tolist() == results.trials["val_acc"].tolist()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analysis.load import read_events
+from analysis.files import read_events
 from sweeps.arms import make_arms
 from sweeps.driver import Driver
 from sweeps.events import FILE, EventLog
@@ -53,6 +55,27 @@ def test_trials_are_dealt_in_turn_defaults_first_and_equally(tmp_path: Path) -> 
     assert [trials[i].arm for i in range(9)] == ARMS * 3
     assert [bool(trials[i].sampled) for i in range(9)] == [False] * 3 + [True] * 6
     assert driver.deal() is None
+
+
+def test_an_interrupt_while_a_point_is_chosen_deals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disturbed = []
+
+    def choose(*_: object) -> dict:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:  # compiled code prints it, and goes on
+            disturbed.append(True)
+        return {}
+
+    driver = make_driver(tmp_path, 9)
+    monkeypatch.setattr("sweeps.driver.next_point", choose)
+    before = signal.signal(signal.SIGINT, driver.interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            driver.deal()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (disturbed, read_events(tmp_path / FILE)) == ([], [])
 
 
 def test_trials_of_one_index_share_their_seed_across_arms(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def printed(plan: Plan) -> str:
         (["--test-fold", "9"], ["--test-fold 9", "1, 2, 3, 4, 5"]),
         (["--test-fold", "4"], ["--test-fold", "--val-fold", "4"]),
         (["--name", "../x"], ["--name '../x'"]),
+        (["--name", "x" * 101], ["--name 'xxx", "at most 100 letters"]),
+        (["--results", "~stranger/x"], ["--results '~stranger/x'", "no user has that home"]),
+        (
+            ["--base", "convnext-encodec", "--encodec-weights", "~stranger/x"],
+            ["--encodec-weights '~stranger/x'", "no user has that home"],
+        ),
         (["--gpus-per-trial", "1"], ["--gpus-per-trial 1", "no GPU"]),
         (["--set", "encodec_weights=untrained"], ["--set encodec_weights=untrained", "--encodec-weights"]),
         (["--encodec-weights", "untrained"], ["no arm takes", "leave out --encodec-weights untrained"]),

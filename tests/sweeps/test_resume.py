@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from analysis.load import load_results, read_events
+from analysis.files import read_events
+from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
 from esc50tune.errors import UserError
 from sweeps.arms import make_arms
@@ -27,7 +24,8 @@ from sweeps.resume import as_asked, check_checkpoints, check_same
 from sweeps.state import SweepState
 from sweeps.studies import regularization
 from sweeps.trainable import checkpoint_path
-from tests.sweeps.test_regularization_script import ROOT, SCRIPT, command, run
+from tests.sweeps.conftest import Cut, Whole
+from tests.sweeps.scripts import SCRIPT, run_here
 
 ARMS = ["baseline", "convnext", "dropout"]
 EPOCHS = 7  # rungs at 2 and 4
@@ -279,37 +277,30 @@ def test_a_damaged_checkpoint_is_named_before_anything_starts(tmp_path: Path) ->
         check_checkpoints(tmp_path, [trial])
 
 
-def start(*line: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+@pytest.mark.slow
+def test_killed_interrupted_and_extended_it_ends_as_an_uninterrupted_sweep(cut: Cut, whole: Whole) -> None:
+    assert (cut.interrupted[0], cut.resumed[0]) == (130, 0), cut.resumed[1]
+    assert "resumed" in cut.resumed[1]
 
+    def told(folder: Path) -> list[dict]:
+        return [{**event, "seconds": 0, "clock": 0} for event in load_results(folder).events]
 
-def wait_for_events(path: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while not path.is_file() or path.read_bytes().count(b"\n") < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert told(cut.folder) == told(whole.folder)
+    runs = json.loads((cut.folder / "manifest.json").read_text())["runs"]
+    assert [run.get("how") for run in runs] == [None, "interrupted", "done"]
 
 
 @pytest.mark.slow
-def test_killed_resumed_and_extended_it_ends_as_an_uninterrupted_sweep(tones_folder: Path, tmp_path: Path) -> None:
-    one_at_a_time = ["--max-concurrent", "1", "--no-dashboard"]
-    line = command(tones_folder, tmp_path, "--arms", "convnext,mixup", *one_at_a_time)
-    assert run(*line, "--num-samples", "6", "--name", "whole").returncode == 0
-    cut, folder = start(*line, "--num-samples", "4", "--name", "cut"), tmp_path / "cut"
-    wait_for_events(folder / FILE, 7)
-    os.killpg(cut.pid, signal.SIGKILL)
-    cut.wait()
-    resumed = run(*SCRIPT, "--resume", str(folder), "--extend", "2", *one_at_a_time)
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert "resumed" in resumed.stdout
+def test_an_interrupt_ends_with_130_and_the_tables_of_what_finished(cut: Cut) -> None:
+    code, printed = cut.interrupted
+    assert code == 130, printed
+    assert "interrupted: 3 trials have not ended" in printed
+    assert f"--resume {cut.folder} --wandb offline" in printed
+    assert "Traceback" not in printed
+    assert "INCOMPLETE" in cut.tables
 
-    def told(name: str) -> list[dict]:
-        return [{**event, "seconds": 0, "clock": 0} for event in load_results(tmp_path / name).events]
 
-    assert told("cut") == told("whole")
-    runs = json.loads((folder / "manifest.json").read_text())["runs"]
-    assert [run.get("how") for run in runs] == [None, "done"]
-    refused = run(*SCRIPT, "--resume", str(folder), "--arms", "convnext")
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+@pytest.mark.slow
+def test_another_study_is_refused_for_a_resumed_sweep(cut: Cut, capsys: pytest.CaptureFixture) -> None:
+    assert run_here(*SCRIPT, "--resume", str(cut.folder), "--arms", "convnext") == 2
+    assert capsys.readouterr().err.count("\n") == 1

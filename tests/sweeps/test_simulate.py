@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from analysis.accuracy import Clips as Sampled
-from analysis.statistics import CLUSTERING
+from analysis.power import CLUSTERING
 from esc50tune.errors import UserError
 from sweeps import simulated_search
 from sweeps.events import EventLog
@@ -20,8 +20,10 @@ from sweeps.simulate import main
 from sweeps.simulated_confirmation import (
     Assumptions,
     Clips,
+    against_one,
     draw_runs,
     esc50_clips,
+    in_pairs,
     read_clips,
     simulate_confirmation,
     simulate_confirmations,
@@ -68,6 +70,23 @@ def test_any_two_runs_disagree_on_a_fifth_of_the_clips() -> None:
     assert [(a != again).mean(), (a != b).mean()] == pytest.approx([0.2, 0.2], abs=0.003)
 
 
+def test_runs_of_one_arm_disagree_less_where_arms_know_different_clips() -> None:
+    parts = variances(replace(ASSUMED, same=0.12))
+    assert sum(parts) == pytest.approx(1)
+    draws = draw_runs(apart(200, 1000), parts, 0.5, np.array([0.75, 0.75]), 2, np.random.default_rng(0))
+    (a, again), (b, _) = draws
+    assert [(a != again).mean(), (a != b).mean()] == pytest.approx([0.12, 0.2], abs=0.003)
+
+
+def test_arms_in_pairs_are_compared_with_one_of_their_own() -> None:
+    study = in_pairs(0.05, -0.05)
+    assert study.groups == {0: (1,), 2: (3,)}
+    assert study.differences == pytest.approx([0.05, -0.05])
+    [outcome] = simulate_confirmations(esc50_clips(), ASSUMED, study, (5,), 20, np.random.default_rng(0))
+    assert outcome.better.mean(axis=0) == pytest.approx([1, 0], abs=0.1)
+    assert outcome.different.mean() > 0.9
+
+
 def test_runs_of_a_fold_differ_by_a_point_beyond_their_luck() -> None:
     (runs,) = runs_of(apart(1, 10_000), [0.75], 600)
     luck = ASSUMED.discordance / 2 / 10_000
@@ -101,6 +120,10 @@ def test_true_differences_are_found_and_false_ones_are_not() -> None:
     assert found["power_2pt"] >= 0.8
     assert found["false_positive"] <= 0.08
     assert 0.93 <= found["coverage"] <= 0.985
+    assert found["apart"]["power"] == pytest.approx(0.8, abs=0.09)
+    for noise in ("apart", "pairs"):
+        assert found[noise]["false_positive"] <= 0.08
+        assert found[noise]["coverage"] >= 0.92
     for shares in found["found"].values():
         assert list(shares) == ["0", "1", "2", "3"]
         assert shares["0"] < 0.05 < shares["1"] < shares["2"] < shares["3"]
@@ -108,7 +131,9 @@ def test_true_differences_are_found_and_false_ones_are_not() -> None:
 
 
 def test_an_arm_that_is_worse_is_not_called_better() -> None:
-    [outcome] = simulate_confirmations(esc50_clips(), ASSUMED, (-0.05, 0.05), (3,), 20, np.random.default_rng(0))
+    [outcome] = simulate_confirmations(
+        esc50_clips(), ASSUMED, against_one(-0.05, 0.05), (3,), 20, np.random.default_rng(0)
+    )
     assert outcome.different.all()
     assert not outcome.better[:, 0].any()
     assert outcome.better[:, 1].all()
@@ -186,5 +211,5 @@ def test_json_is_one_object_that_a_seed_repeats(monkeypatch: pytest.MonkeyPatch,
 
 def test_noisier_runs_need_more_seeds_than_proposed() -> None:
     noisy = replace(ASSUMED, run_sd=0.04)
-    [outcome] = simulate_confirmations(esc50_clips(), noisy, (0.03, 0.0), (3,), 60, np.random.default_rng(0))
+    [outcome] = simulate_confirmations(esc50_clips(), noisy, against_one(0.03, 0.0), (3,), 60, np.random.default_rng(0))
     assert outcome.better[:, 0].mean() < 0.7

@@ -16,17 +16,18 @@ from typing import Any
 
 import pytest
 
+from analysis.files import read_events
 from sweeps import wandb_log
 from sweeps.arms import make_arms
 from sweeps.console import Console
 from sweeps.driver import Driver
-from sweeps.events import EventLog
+from sweeps.events import FILE, EventLog
 from sweeps.failure import Failure
 from sweeps.presets import PRESETS
 from sweeps.state import SweepState
 from sweeps.studies import regularization
 from sweeps.wandb_log import WandbLog, brief, logged_to_wandb, run_id
-from tests.sweeps.test_regularization_script import SCRIPT, command, run
+from tests.sweeps.conftest import Cut, Whole
 
 ARMS = ["convnext", "mixup"]
 EPOCHS = 4
@@ -383,20 +384,33 @@ def test_what_is_said_of_an_error_is_short_and_holds_no_secret(error: Exception,
     assert brief(error) == text
 
 
+def of_each(events: list[dict[str, Any]], metric: str) -> dict[int, list]:
+    """Return each trial's values of a metric, an epoch each."""
+    told: dict[int, list] = {}
+    for event in events:
+        if event["event"] == "epoch":
+            told.setdefault(event["trial"], []).append(event[metric])
+    return told
+
+
 @pytest.mark.slow
-def test_the_scripts_log_to_wandb_and_a_resumed_sweep_logs_on(tones_folder: Path, tmp_path: Path) -> None:
-    here = ["--max-concurrent", "1", "--no-dashboard", "--wandb", "offline"]
-    more = ["--arms", "convnext,mixup", "--num-samples", "2", "--name", "first"]
-    done = run(*command(tones_folder, tmp_path, *more, *here))
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "first"
-    assert done.stdout.count(f"wandb sync {folder}/wandb") == 1
-    resumed = run(*SCRIPT, "--resume", str(folder), "--extend", "2", *here)
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    runs, manifest = logged(folder), json.loads((folder / "manifest.json").read_text())
-    assert [run.id for run in runs] == [run_id(manifest, number) for number in range(4)]
-    assert [run.about["name"] for run in runs] == ["convnext-0000", "mixup-0001", "convnext-0002", "mixup-0003"]
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    for number, got in enumerate(runs):
-        accuracies = [e["val_acc"] for e in events if e["event"] == "epoch" and e["trial"] == number]
-        assert [point["eval_acc"] for point in got.history] == accuracies
+def test_the_scripts_log_to_wandb(whole: Whole) -> None:
+    assert whole.printed.count(f"wandb sync {whole.folder}/wandb") == 1
+    runs, manifest = logged(whole.folder), json.loads((whole.folder / "manifest.json").read_text())
+    assert [run.id for run in runs] == [run_id(manifest, number) for number in range(6)]
+    assert [run.about["name"] for run in runs][:4] == ["baseline-0000", "convnext-0001", "mixup-0002", "baseline-0003"]
+    accuracies = of_each(read_events(whole.folder / FILE), "val_acc")
+    assert [[point["eval_acc"] for point in run.history] for run in runs] == list(accuracies.values())
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_cut_logs_on_from_where_it_is_resumed(cut: Cut) -> None:
+    """Its first run, which was killed, logged nothing to wandb; its second was interrupted."""
+    manifest = json.loads((cut.folder / "manifest.json").read_text())
+    steps: dict[str, list[int]] = {}
+    for got in logged(cut.folder):
+        steps.setdefault(got.id, []).extend(point["_step"] for point in got.history)
+    before, all_epochs = (of_each(events, "epoch") for events in (cut.killed_after, read_events(cut.folder / FILE)))
+    after = {number: epochs[len(before.get(number, [])) :] for number, epochs in all_epochs.items()}
+    assert steps == {run_id(manifest, number): epochs for number, epochs in after.items() if epochs}
+    assert run_id(manifest, 0) not in steps

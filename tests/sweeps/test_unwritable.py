@@ -1,0 +1,88 @@
+"""A results folder that cannot be written: one sentence, and what is there stays as it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+
+from esc50tune.errors import UserError
+from sweeps.events import FILE, EventLog
+from sweeps.manifest import write_manifest
+from sweeps.runner import only_process
+from tests.sweeps.scripts import command, run_here
+
+STUDY = ["--arms", "convnext,mixup", "--num-samples", "2", "--name", "new", "--no-dashboard"]
+
+
+def read_only(call: Callable, concerns: Callable[[str], bool] = lambda path: True) -> Callable:
+    """Return what fails as `call` does on a read-only file system, for the paths that it concerns."""
+
+    def failing(first: object, *args: object, **more: object) -> object:
+        if concerns(str(first)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(first))
+        return call(first, *args, **more)
+
+    return failing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("below", [".", "deeper"])
+def test_a_file_in_the_place_of_the_results_is_refused(
+    tones_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, below: str
+) -> None:
+    (tmp_path / "results").touch()
+    assert run_here(*command(tones_folder, tmp_path / "results" / below, *STUDY)) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"error: --results '{tmp_path / 'results' / below}': nothing can be written into '{tmp_path / 'results'}'\n"
+    )
+
+
+@pytest.mark.slow
+def test_results_that_cannot_be_made_are_refused_before_ray_starts(
+    tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "mkdir", read_only(os.mkdir, lambda path: ".new." in path))
+    assert run_here(*command(tones_folder, tmp_path, *STUDY)) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: cannot make the results folder '{tmp_path / 'new'}': Read-only file system\n"
+    assert not ray.is_initialized()
+
+
+def test_a_folder_whose_lock_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", read_only(os.open, lambda path: path.endswith(".lock")))
+    with pytest.raises(UserError, match=r"\.lock' cannot be locked: Read-only file system$"), only_process(tmp_path):
+        pass
+
+
+def test_a_manifest_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_manifest(tmp_path, {"name": "old"})
+    before = (tmp_path / "manifest.json").read_text()
+    monkeypatch.setattr(os, "replace", read_only(os.replace))
+    with pytest.raises(UserError, match=r"manifest\.json' cannot be written: Read-only file system$"):
+        write_manifest(tmp_path, {"name": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert (tmp_path / "manifest.json").read_text() == before
+
+
+@pytest.mark.parametrize("calls", [["write"], ["write", "ftruncate"], ["fsync"]], ids=" ".join)
+def test_an_event_that_cannot_be_written_is_not_acted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    told: list[dict] = []
+    log = EventLog(tmp_path, told.append)
+    log.append("deal", trial=0)
+    before = (tmp_path / FILE).read_text()
+    for call in calls:
+        monkeypatch.setattr(os, call, read_only(getattr(os, call)))
+    with pytest.raises(UserError, match=r"events\.jsonl' cannot be written: Read-only file system$"):
+        log.append("deal", trial=1)
+    assert [event["trial"] for event in told] == [0]
+    assert (tmp_path / FILE).read_text() == before
+    log.close()
