@@ -175,13 +175,13 @@ def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
     """
     for trial in trials:
         path = checkpoint_path(folder, trial.number)
-        if not path.is_file():
-            continue
         try:
+            if not path.is_file():
+                continue
             found = load_checkpoint(path)["config"] | {"batch_parts": 1}  # a retry may have changed that
             same = found == trial.dealt["config"] | {"batch_parts": 1}
         except OSError as error:
-            raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+            raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
         except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
             raise UserError(
                 f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "

@@ -26,8 +26,15 @@ VERSION = 1  # raise it whenever the same recordings would give other samples
 
 
 def cache_root() -> Path:
-    """Folder for what can be made again: `$ESC50TUNE_CACHE`, else `~/.cache/esc50tune`."""
-    return Path(os.environ.get("ESC50TUNE_CACHE") or Path.home() / ".cache" / "esc50tune").expanduser()
+    """Return the folder for what can be made again: `$ESC50TUNE_CACHE`, else `~/.cache/esc50tune`.
+
+    Raises:
+        UserError: it would be in a home that does not exist, as that of a container's user may not.
+    """
+    try:
+        return Path(os.environ.get("ESC50TUNE_CACHE") or Path.home() / ".cache" / "esc50tune").expanduser()
+    except RuntimeError:
+        raise UserError("there is no home folder for the cache: point ESC50TUNE_CACHE to another folder") from None
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,17 @@ class ClipCache:
 
     @classmethod
     def at(cls, folder: Path) -> ClipCache:
-        """Open the cache that lies in `folder`."""
-        index = json.loads((folder / INDEX).read_text())
-        by_fold = {key: {int(fold): rows for fold, rows in index[key].items()} for key in ("labels", "sources")}
-        return cls(folder, index["classes"], facts=index["facts"], latents=index.get("latents", "."), **by_fold)
+        """Open the cache that lies in `folder`.
+
+        Raises:
+            UserError: its index is gone or damaged.
+        """
+        try:
+            index = json.loads((folder / INDEX).read_text())
+            by_fold = {key: {int(fold): rows for fold, rows in index[key].items()} for key in ("labels", "sources")}
+            return cls(folder, index["classes"], facts=index["facts"], latents=index.get("latents", "."), **by_fold)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # a power cut leaves zeros, or nothing
+            raise UserError(f"'{folder / INDEX}' is damaged: remove '{folder}', and it is made again") from None
 
     def fold(self, number: int) -> np.ndarray:
         """Open one fold, read-only and memory-mapped: int16 [clips, T], or float32 [clips, C, T] of encoded clips.
@@ -98,16 +112,16 @@ def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
     length = round(rate * seconds)
     folder = cache_root() / "clips" / f"{dataset.fingerprint}-v{VERSION}-{rate}Hz-{length}"
     index = folder / INDEX
-    if not index.is_file():
-        try:
+    try:
+        if not index.is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 if not index.is_file():
                     decode_all(dataset, rate, length, folder)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the cache '{folder}': {error.strerror or error}; point ESC50TUNE_CACHE elsewhere"
-            ) from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write the cache '{folder}': {error.strerror or error}; point ESC50TUNE_CACHE elsewhere"
+        ) from None
     return ClipCache.at(folder)
 
 

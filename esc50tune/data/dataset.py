@@ -86,12 +86,12 @@ def read_dataset(root: Path) -> Dataset:
     Raises:
         UserError: the folder or csv is missing, or a row is wrong; names the file, the row and the mend.
     """
-    if not root.is_dir():
-        raise UserError(f"no folder '{root}'; give one in ESC-50's layout (meta/esc50.csv and audio/)")
     path = root / "meta" / "esc50.csv"
-    if not path.is_file():
-        raise UserError(f"'{root}' is not in ESC-50's layout: there is no '{path}'")
     try:
+        if not root.is_dir():
+            raise UserError(f"no folder '{root}'; give one in ESC-50's layout (meta/esc50.csv and audio/)")
+        if not path.is_file():
+            raise UserError(f"'{root}' is not in ESC-50's layout: there is no '{path}'")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             found = Counter(reader.fieldnames)
@@ -100,7 +100,9 @@ def read_dataset(root: Path) -> Dataset:
                 number = "no" if missing[0] not in found else "more than one"
                 raise UserError(f"'{path}' has {number} column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
             clips = tuple(read_clip(row, f"'{path}', line {reader.line_num}") for row in reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:  # no permission, or a name too long
+        raise UserError(f"the folder '{root}' cannot be read: {error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"'{path}' is no readable csv in UTF-8: {error}") from None
     check_clips(clips, path)
     return Dataset(root.resolve(), clips)

@@ -43,8 +43,8 @@ def find_dataset(data: str) -> Dataset:
 def read_named(folder: str) -> Dataset:
     try:
         return read_dataset(Path(folder).expanduser())
-    except (OSError, RuntimeError) as error:  # no permission, a name too long, or the home of a user who does not exist
-        raise UserError(f"cannot open the folder '{folder}': {error}") from None
+    except RuntimeError:
+        raise UserError(f"cannot open the folder '{folder}': no user has that home") from None
 
 
 def usual_seconds(dataset: Dataset) -> float:

@@ -170,8 +170,8 @@ def write_stand_in(root: Path) -> None:
 def stand_in_folder() -> Path:
     """Return the folder of the stand-in; write it first where it is missing. Safe among processes."""
     folder = cache_root() / f"stand-in-v{VERSION}"
-    if not folder.is_dir():
-        try:
+    try:
+        if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with (
                 FileLock(f"{folder}.lock"),
@@ -180,8 +180,8 @@ def stand_in_folder() -> Path:
                 if not folder.is_dir():
                     write_stand_in(Path(made) / "new")
                     (Path(made) / "new").rename(folder)
-        except (OSError, soundfile.SoundFileError) as error:
-            raise UserError(
-                f"cannot write the stand-in '{folder}': {error}; make room or point ESC50TUNE_CACHE elsewhere"
-            ) from None
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(
+            f"cannot write the stand-in '{folder}': {error}; make room or point ESC50TUNE_CACHE elsewhere"
+        ) from None
     return folder

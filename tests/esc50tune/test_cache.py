@@ -20,6 +20,7 @@ from esc50tune.data import cache as module
 from esc50tune.data.audio import Recording, fit_clip, read_recording
 from esc50tune.data.cache import INDEX, ClipCache, cache_root, open_cache
 from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 
 RATE, SECONDS, LENGTH = 8_000, 0.25, 2_000
@@ -54,6 +55,35 @@ def test_the_cache_lies_where_the_environment_says(root: Path, monkeypatch: pyte
     assert cache_root() == Path.home() / "somewhere"
     monkeypatch.delenv("ESC50TUNE_CACHE")
     assert cache_root() == Path.home() / ".cache" / "esc50tune"
+
+
+@pytest.mark.parametrize("place", ["~no-such-user/cache", ""])
+def test_a_cache_in_a_home_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(module.Path, "home", homeless)
+    monkeypatch.setenv("ESC50TUNE_CACHE", place)
+    with pytest.raises(UserError, match="no home folder for the cache: point ESC50TUNE_CACHE"):
+        cache_root()
+
+
+def test_a_cache_with_a_name_too_long_is_refused(
+    fresh: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ESC50TUNE_CACHE", str(tmp_path / ("x" * 300)))
+    for way in (lambda: open_cache(fresh, RATE, SECONDS), stand_in_folder):
+        with pytest.raises(UserError, match=r"File name too long.*ESC50TUNE_CACHE"):
+            way()
+
+
+@pytest.mark.parametrize("content", [b"", bytes(40), b"{", b"[]", b'{"classes": ["a", "b"]}', b'{"labels": []}'])
+def test_a_damaged_index_is_named_and_what_is_removed_is_made_again(fresh: Dataset, content: bytes) -> None:
+    folder = open_cache(fresh, RATE, SECONDS).folder
+    (folder / INDEX).write_bytes(content)
+    assert f"'{folder / INDEX}' is damaged: remove '{folder}'" in refusal(fresh)
+    shutil.rmtree(folder)
+    assert open_cache(fresh, RATE, SECONDS).fold(1).shape == (3, LENGTH)
 
 
 def test_rows_are_the_decoded_files_in_the_order_of_the_csv(fresh: Dataset) -> None:

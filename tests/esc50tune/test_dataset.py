@@ -53,6 +53,10 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in refusal(tmp_path / "file")
 
 
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    assert f"the folder '{tmp_path / ('x' * 300)}' cannot be read" in refusal(tmp_path / ("x" * 300))
+
+
 def test_a_folder_without_a_csv_is_told_where_the_csv_belongs(folder: Path) -> None:
     assert str(csv_of(folder)) in refusal(folder)
 

@@ -3,7 +3,8 @@
     python tests/faults/kill_driver.py --data PATH --results /tmp/kills -- --arms convnext,mixup --num-samples 8
 
 What follows `--` goes to the sweep. One trial at a time, the events must be equal but for times; with
-`--max-concurrent 2` no trial may be lost, run twice, or have an epoch missing or doubled.
+`--max-concurrent 2` they come in another order, and rungs may stop others: then no trial may be lost, dealt twice or
+otherwise, fail, have an epoch missing or doubled, or an epoch that came out differently.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,30 +71,40 @@ def events(folder: Path) -> list[dict]:
 
 
 def epochs(folder: Path) -> int:
-    return sum(event["event"] == "epoch" for event in events(folder))
+    return len(told(events(folder), "epoch"))
 
 
 def verdict(whole: list[dict], killed: list[dict], kills: int, in_order: bool) -> int:
     """Print what was found; return 0 if nothing was lost."""
-    faults = (
-        [] if not in_order or killed == whole else ["the events differ from those of the sweep that was left alone"]
-    )
-    for number in range(max(len(deals(whole)), len(deals(killed)))):
-        told = [event["epoch"] for event in killed if event["event"] == "epoch" and event["trial"] == number]
-        if told != list(range(1, len(told) + 1)):
-            faults.append(f"trial {number} has epochs {told}")
-        if sum(event["event"] == "end" and event["trial"] == number for event in killed) != 1:
-            faults.append(f"trial {number} has not ended once")
-    if [(deal["trial"], deal["arm"]) for deal in deals(whole)] != [
-        (deal["trial"], deal["arm"]) for deal in deals(killed)
-    ]:
-        faults.append("other trials were dealt")
-    print(f"{kills} kills, {len(killed)} events: " + ("nothing was lost" if not faults else "; ".join(faults)))
-    return 1 if faults else 0
+    found = list(faults(whole, killed, in_order))
+    print(f"{kills} kills, {len(killed)} events: " + ("; ".join(found) or "nothing was lost"))
+    return int(bool(found))
 
 
-def deals(told: list[dict]) -> list[dict]:
-    return [event for event in told if event["event"] == "deal"]
+def faults(whole: list[dict], killed: list[dict], in_order: bool) -> Iterator[str]:
+    """Yield what is wrong with the log of a sweep that was killed, beside that of one that was left alone."""
+    if in_order and killed != whole:
+        yield "the events differ from those of the sweep that was left alone"
+    if [event["seq"] for event in killed] != list(range(len(killed))):
+        yield "events are missing or doubled"
+    if told(whole, "deal") != told(killed, "deal"):
+        yield "other trials were dealt"
+    for number in range(len(told(whole, "deal"))):
+        seen, expected = (told(log, "epoch", number) for log in (killed, whole))
+        if [event["epoch"] for event in seen] != list(range(1, len(seen) + 1)):
+            yield f"trial {number} has epochs {[event['epoch'] for event in seen]}"
+        differ = [a["epoch"] for a, b in zip(seen, expected, strict=False) if a != b]
+        if differ:
+            yield f"epochs {differ} of trial {number} came out differently"
+        ends = told(killed, "end", number)
+        if [(end["epochs"], end["reason"] != "error") for end in ends] != [(len(seen), True)]:
+            yield f"trial {number} ended as {[end['reason'] for end in ends]}"
+
+
+def told(log: list[dict], kind: str, number: int | None = None) -> list[dict]:
+    """Return the events of one kind, and of one trial, without their places in the log."""
+    wanted = (event for event in log if event["event"] == kind and number in (None, event["trial"]))
+    return [event | {"seq": 0} for event in wanted]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -18,7 +17,10 @@ from ray._common.utils import get_system_memory
 from ray._private.utils import get_used_memory
 
 from analysis.load import load_results
+from esc50tune.data.cache import open_cache
+from esc50tune.data.dataset import Dataset
 from sweeps.events import FILE
+from tests.conftest import RATE, SECONDS
 from tests.sweeps.scripts import ROOT, SCRIPT, command, patched, run, start, wait_for_events
 
 pytestmark = pytest.mark.slow
@@ -191,21 +193,23 @@ if any(part.endswith("dashboard.py") for part in sys.orig_argv):
     assert "\ndashboard did not start; the sweep goes on without it" in done.stdout
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_interrupted_it_leaves_tables_and_goes_on(tones_folder: Path, tmp_path: Path, times: int) -> None:
+def test_interrupted_twice_it_leaves_tables_and_goes_on(tones_folder: Path, tmp_path: Path) -> None:
     process = start(*command(tones_folder, tmp_path, *TWO, "--name", "interrupted", "--set", "epochs=60"))
     folder = tmp_path / "interrupted"
     wait_for_events(folder / FILE, 6)
-    for _ in range(times):
-        os.kill(process.pid, signal.SIGINT)
+    for _ in range(2):  # the second one falls into what the first one began
+        os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.3)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    assert f"--resume {folder}" in output or "--resume" in output
+    assert f"--resume {folder}" in output
     assert last_run(folder)["how"] == "interrupted"
     assert (folder / "tables").is_dir()
     load_results(folder)
+    done = run(*SCRIPT, "--resume", str(folder), "--no-dashboard")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
 
 
 def test_two_sweeps_at_once_share_one_cache(tones_folder: Path, tmp_path: Path) -> None:
@@ -229,14 +233,14 @@ def test_a_sweep_that_runs_cannot_be_resumed_beside_it(tones_folder: Path, tmp_p
         process.wait()
 
 
-def test_a_cache_that_is_cut_or_gone_stops_the_sweep_with_a_sentence(tones_folder: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    env = os.environ | {"ESC50TUNE_CACHE": str(cache)}
-    assert run(*command(tones_folder, tmp_path, *TWO, "--name", "whole"), env=env).returncode == 0
-    (folder,) = (path for path in (cache / "clips").iterdir() if path.is_dir())
+def test_a_cache_that_is_cut_stops_the_sweep_with_a_sentence(
+    tones: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESC50TUNE_CACHE", str(tmp_path / "cache"))
+    folder = open_cache(tones, RATE, SECONDS).folder
     fold = folder / "fold-2.npy"
     fold.write_bytes(fold.read_bytes()[:500])
-    done = run(*command(tones_folder, tmp_path, *TWO, "--name", "cut"), env=env)
+    done = run(*command(tones.root, tmp_path, *TWO, "--name", "cut"))
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"remove '{folder}'" in done.stderr
-    assert sys.getsizeof(done.stderr) < 2_000
+    assert done.stderr.count("\n") == 1

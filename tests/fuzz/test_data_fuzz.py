@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esc50tune.data.audio import BadAudio, Recording, fit_clip, ratio, read_recording
+from esc50tune.data.cache import INDEX, ClipCache
 from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
 from esc50tune.errors import UserError
 from tests.fuzz.damage import TEXTS, accepted_or_refused, damaged_bytes, inputs
@@ -78,6 +79,14 @@ def test_any_cells_of_a_table(folder: Path, data: st.DataObject) -> None:
         elif row:
             row[place : place + 1] = [data.draw(CELLS)] if how == "other" else []
     read(folder, table(rows, data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))))
+
+
+@inputs(few=40, percent=0.5)
+@given(data=st.data())
+def test_any_bytes_of_the_index_of_a_cache(folder: Path, tones_cache: ClipCache, data: st.DataObject) -> None:
+    (folder / INDEX).write_bytes(data.draw(damaged_bytes((tones_cache.folder / INDEX).read_bytes())))
+    with accepted_or_refused():
+        assert ClipCache.at(folder).folder == folder
 
 
 PARTS = st.lists(st.sampled_from(["..", ".", "", "a", "audio", "C:", "~", " ", "..."]), min_size=1, max_size=4)
