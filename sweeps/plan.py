@@ -143,7 +143,7 @@ class Plan:
             "reference": self.present(self.study.reference),
             "trials": self.trials,
             "search": self.search,
-            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
+            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "judged": "within each arm"},
             "seed": self.seed,
             "arguments": self.arguments,
             "resources": {"machines": [asdict(machine) for machine in self.machines], "share": asdict(self.share)},
@@ -352,7 +352,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     left_out = f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""
     say(console, f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}{left_out}")
     say(console, f"preset    {plan.preset.name}: {plan.preset_says}")
-    stopping = "asha (one ladder an arm)" if plan.scheduler == "asha" else plan.scheduler
+    stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
     say(
         console,
         f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",

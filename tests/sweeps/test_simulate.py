@@ -29,7 +29,15 @@ from sweeps.simulated_confirmation import (
     simulate_confirmations,
     variances,
 )
-from sweeps.simulated_search import TRIALS, TRUTHS, simulate_search, simulate_sweep, simulated_arms, true_curve
+from sweeps.simulated_search import (
+    TRIALS,
+    TRUTHS,
+    compare_schedulers,
+    simulate_search,
+    simulate_sweep,
+    simulated_arms,
+    true_curve,
+)
 
 ASSUMED = Assumptions()
 
@@ -151,6 +159,16 @@ def test_no_arm_of_a_search_is_starved_and_early_stopping_saves_epochs(monkeypat
     # An arm's best trial runs in full more often than any trial does (.6 against .4).
     kept, full = (np.mean([row[name] for row in arms.values()]) for name in ("kept", "full"))
     assert kept > full / TRIALS
+
+
+def test_waiting_at_the_rungs_saves_epochs_and_loses_less_than_asha(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated_search, "SWEEPS", 60)
+    found = compare_schedulers(ASSUMED, 0, np.random.default_rng(0))
+    for trials in ("5", "8"):
+        halving, asha = found["halving"][trials], found["asha"][trials]
+        assert halving["epochs"] < asha["epochs"]
+        assert halving["lost"] < 0.8 * asha["lost"]
+        assert halving["kept"] > asha["kept"]
 
 
 def test_a_stronger_regularizer_starts_slower_and_ends_higher() -> None:
