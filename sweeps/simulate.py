@@ -84,16 +84,17 @@ def print_search(arms: dict[str, dict[str, float]], console: Console) -> None:
 
 
 def print_schedulers(found: dict[str, dict[str, dict[str, float]]], console: Console) -> None:
-    say(console, "early stopping: mean over these arms")
+    say(console, "early stopping, with 5 and 8 trials an arm: mean over these arms")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("scheduler", no_wrap=True)
-    for name in ("trials an arm", "epochs %", "full", "kept %", "lost"):
+    for name in ("trials", "epochs %", "full", "starved %", "kept %", "lost"):
         table.add_column(name, justify="right")
     for scheduler, rows in found.items():
         for per_arm, row in rows.items():
-            shares = (f"{100 * row['epochs']:.0f}", f"{row['full']:.1f}", f"{100 * row['kept']:.0f}")
-            table.add_row(scheduler, per_arm, *shares, f"{100 * row['lost']:.2f}")
+            spent = (f"{100 * row['epochs']:.0f}", f"{row['full']:.1f}", f"{100 * row['starved']:.1f}")
+            table.add_row(scheduler, per_arm, *spent, f"{100 * row['kept']:.0f}", f"{100 * row['lost']:.2f}")
     console.print(table)
+    say(console, "starved: arms none of whose trials ran in full; points lost are those of the others")
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from esc50tune.knobs import Search
 from sweeps.arms import Arm, make_arms
 from sweeps.driver import Driver
 from sweeps.events import Event, EventLog
+from sweeps.ladder import Ladder
 from sweeps.presets import PRESETS
 from sweeps.simulated_confirmation import Assumptions
 from sweeps.state import SweepState, Trial
@@ -25,6 +26,8 @@ from sweeps.studies import regularization
 SWEEPS = 40
 TRIALS = 8  # for each arm
 FEWER_TRIALS = 5
+SHARED = "asha, one ladder for all arms"  # what Ray Tune's own scheduler does
+SCHEDULERS = ("halving", "asha", SHARED, "none")
 SLOTS = 4  # trials that run at a time
 EPOCHS = 50
 VAL_CLIPS = 400
@@ -94,6 +97,15 @@ class UnwrittenLog(EventLog):
         self.listener({"event": event, **fields})
 
 
+def begin_state(arms: list[Arm], scheduler: str) -> SweepState:
+    epochs = {arm.name: EPOCHS for arm in arms}
+    if scheduler != SHARED:
+        return SweepState(epochs, scheduler)
+    state = SweepState(epochs, "asha")
+    state.ladders = dict.fromkeys(epochs, Ladder(EPOCHS))
+    return state
+
+
 def simulate_sweep(
     arms: list[Arm],
     seed: int,
@@ -103,7 +115,7 @@ def simulate_sweep(
     per_arm: int = TRIALS,
 ) -> dict[int, Trial]:
     """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
-    state = SweepState({arm.name: EPOCHS for arm in arms}, scheduler)
+    state = begin_state(arms, scheduler)
     driver = Driver(arms, per_arm * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
     curves: dict[int, np.ndarray] = {}
     running: list[int] = []
@@ -142,7 +154,8 @@ def simulate_search(
                     "epochs": sum(len(trial.epochs) for trial in own) / len(own) / EPOCHS,
                     "full": full.sum(),
                     "kept": float(full[ends.argmax()]),
-                    "lost": ends.max() - ends[full].max(),
+                    "lost": ends.max() - ends[full].max() if full.any() else math.nan,
+                    "starved": float(not full.any()),
                 }
             )
     by_arm = pd.DataFrame(rows).groupby("arm", sort=False)
@@ -155,8 +168,8 @@ def compare_schedulers(
     """Return what each kind of early stopping costs and loses, mean over the arms, by the number of trials an arm."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for per_arm in (FEWER_TRIALS, TRIALS):
-        for scheduler in ("halving", "asha"):
+        for scheduler in SCHEDULERS:
             arms = pd.DataFrame(simulate_search(assumed, seed, rng, scheduler, per_arm).values())
-            mean = arms[["epochs", "full", "kept", "lost"]].mean().to_dict()
+            mean = arms[["epochs", "full", "starved", "kept", "lost"]].mean().to_dict()
             found.setdefault(scheduler, {})[str(per_arm)] = mean
     return found

@@ -30,6 +30,7 @@ from sweeps.simulated_confirmation import (
     variances,
 )
 from sweeps.simulated_search import (
+    SHARED,
     TRIALS,
     TRUTHS,
     compare_schedulers,
@@ -162,13 +163,16 @@ def test_no_arm_of_a_search_is_starved_and_early_stopping_saves_epochs(monkeypat
 
 
 def test_waiting_at_the_rungs_saves_epochs_and_loses_less_than_asha(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated_search, "SWEEPS", 60)
+    monkeypatch.setattr(simulated_search, "SWEEPS", 15)
     found = compare_schedulers(ASSUMED, 0, np.random.default_rng(0))
     for trials in ("5", "8"):
         halving, asha = found["halving"][trials], found["asha"][trials]
         assert halving["epochs"] < asha["epochs"]
         assert halving["lost"] < 0.8 * asha["lost"]
         assert halving["kept"] > asha["kept"]
+        assert halving["starved"] == asha["starved"] == 0
+        assert found[SHARED][trials]["starved"] > 0
+        assert found["none"][trials] == {"epochs": 1, "full": int(trials), "starved": 0, "kept": 1, "lost": 0}
 
 
 def test_a_stronger_regularizer_starts_slower_and_ends_higher() -> None:
