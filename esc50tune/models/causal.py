@@ -118,5 +118,5 @@ class CausalConvNeXt(Model):
         return self.head(frames[..., -1] if self.pool == "last" else frames[..., 1:].mean(-1))
 
     def code_logits(self, frames: Tensor) -> Tensor:
-        """Return the logits [B, 1024, N, T] of each codebook's code in each frame, seen from the frames before it."""
-        return self.code_head(frames[..., :-1]).unflatten(1, (self.num_codebooks, -1)).transpose(1, 2)
+        """Return the logits [B, T, N, 1024] of each codebook's code in each frame, seen from the frames before it."""
+        return self.code_head(frames[..., :-1]).mT.unflatten(-1, (self.num_codebooks, -1))
