@@ -30,7 +30,7 @@ from sweeps.console import Console, say
 from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
-from sweeps.resources import Machine, Share, share_machines, total
+from sweeps.resources import Machine, Share, check_precision, share_machines, total
 from sweeps.studies import Study, study_of
 
 # what a resumed sweep takes over from its first command line
@@ -176,6 +176,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
         args.encodec_weights = str(absolute("--encodec-weights", args.encodec_weights))
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
+    check_precision((arm.fixed["precision"] for arm in arms), share)
     if args.encodec_weights and args.encodec_weights not in encoders(arms):
         raise UserError(
             f"no arm takes EnCodec's weights from there: leave out --encodec-weights {args.encodec_weights}"
