@@ -4,7 +4,7 @@ PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: sweep resume test faults clean
+.PHONY: sweep resume test faults bench clean
 .DEFAULT_GOAL := sweep
 
 sweep: .venv/installed
@@ -24,6 +24,10 @@ test: .venv/installed
 # What may happen to a sweep on a machine, done to real processes and Ray nodes; several minutes.
 faults: .venv/installed
 	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+# How fast it is on this machine, beside what would be run otherwise; minutes, and the machine should be idle.
+bench: .venv/installed
+	$(BIN)/python -m bench $(ARGS)
 
 # Written last, so that an installation cut in the middle is taken up again.
 .venv/installed: requirements.txt

@@ -12,7 +12,7 @@ from analysis.load import Results
 from analysis.outcome import Outcome
 
 EDGE = 0.05  # share of a range within which a value is at its edge (google-research/tuning_playbook)
-FEWEST = 3  # finished trials, without which an arm's best is little more than its first
+FEWEST = 2  # finished trials, without which an arm's best was chosen from nothing
 UNEQUAL = 1.5  # times as many epochs as the arm with the fewest
 GAP = 0.2  # between training and validation accuracy
 AGREEMENT = 0.5  # Kendall's tau below which the search says little about the test
@@ -55,7 +55,7 @@ def too_few_finished(results: Results) -> Iterator[str]:
     few = [f"{arm} ({full.get(arm, 0)} of {count})" for arm, count in dealt.items() if full.get(arm, 0) < FEWEST]
     if few:
         where = "in every arm" if len(few) == len(dealt) else ", ".join(few)
-        yield f"Fewer than {FEWEST} trials ran in full: {where}; the choice among them is close to chance."
+        yield f"Fewer than {FEWEST} trials ran in full: {where}; nothing was chosen among full runs."
 
 
 def unequal_budgets(results: Results) -> Iterator[str]:

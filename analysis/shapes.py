@@ -210,6 +210,7 @@ BEGUN = {
     },
     "epoch": {**EPOCH, "diverged": flag, "clock": amount},
     "retry": {"config": {name: KNOB}, "epochs": whole, "kind": name, "clock": amount},
+    "promote": {"epochs": whole, "clock": amount},
     "end": {**END, "clock": amount},
 }
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from esc50tune import speedups
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
 from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
@@ -121,7 +122,9 @@ class Trainer:
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)
-        self.optimizer: Any = torch.optim.AdamW(groups, config.lr, weight_decay=0.0, fused=device.type == "cuda")
+        # On a CPU too: 33 million parameters take 33 ms instead of 291, the small preset's 0.7 ms instead of 5.7.
+        fused = speedups.is_on("optimizer")
+        self.optimizer: Any = torch.optim.AdamW(groups, config.lr, weight_decay=0.0, fused=fused)
         for method in self.methods:
             self.optimizer = method.wrap_optimizer(self.optimizer)
             method.start(self.classifier)

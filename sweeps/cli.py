@@ -63,7 +63,12 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         default="sobol",
         help="how points are chosen (default %(default)s)",
     )
-    how.add_argument("--scheduler", choices=("asha", "none"), default="asha", help="early stopping, one ladder an arm")
+    how.add_argument(
+        "--scheduler",
+        choices=("halving", "asha", "none"),
+        default="halving",
+        help="early stopping, within each arm (default %(default)s)",
+    )
     how.add_argument("--time-budget", metavar="TIME", help="stop cleanly after 90s, 45m or 2h, all runs of it together")
     add_machine_flags(parser)
     earlier = parser.add_argument_group("an earlier sweep")

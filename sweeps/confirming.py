@@ -87,6 +87,9 @@ class ConfirmationDriver(Dealer):
             result = result | {"test_loss": None}
         return super().record(number, result)
 
+    def judge(self, arm: str) -> None:
+        """No run waits for others."""
+
     def settle(self, trial: Trial) -> None:
         super().settle(trial)
         self.tidy(trial)
@@ -134,7 +137,7 @@ def open_driver(plan: Confirmation) -> ConfirmationDriver:
         UserError: the log has runs that are not the plan's.
         ResultsError: the log is damaged.
     """
-    state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, early_stopping=False)
+    state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, scheduler="none")
     return ConfirmationDriver(plan, EventLog(plan.folder, state.apply), state)
 
 

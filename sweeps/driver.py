@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import Any
 
 from esc50tune.errors import UserError
 from sweeps.arms import Arm, trial_seed
 from sweeps.events import EventLog
 from sweeps.failure import Failure
+from sweeps.halving import judged
 from sweeps.search import next_point
 from sweeps.state import SweepState, Trial
 
@@ -35,7 +35,7 @@ class Dealer(ABC):
         self.interrupted, self._choosing, self.trouble = False, False, None
         for trial in state.unended:
             self.settle(trial)  # the run may have been killed between an epoch's event and the end's
-        self.again = deque(trial.number for trial in state.unended)
+        self.again = {trial.number for trial in state.unended if not trial.waiting}
 
     @abstractmethod
     def next_deal(self, number: int) -> dict[str, Any] | None:
@@ -69,7 +69,9 @@ class Dealer(ABC):
         if self.out_of_time:
             return None
         if self.again:
-            return self.state.trials[self.again.popleft()]
+            number = min(self.again)  # in an order that does not tell whether the sweep was cut
+            self.again.remove(number)
+            return self.state.trials[number]
         number = len(self.state.trials)
         self._choosing = True
         fields = self.next_deal(number)
@@ -92,7 +94,14 @@ class Dealer(ABC):
             raise RuntimeError(f"trial {number} reports epoch {result['epoch']} after epoch {len(trial.epochs)}")
         self.log.append("epoch", trial=number, arm=trial.arm, **result)
         self.settle(trial)
-        return trial.reason is None and not self.out_of_time
+        goes_on = trial.reason is None and not trial.waiting
+        if not goes_on:
+            self.judge(trial.arm)
+        return goes_on and not self.out_of_time
+
+    @abstractmethod
+    def judge(self, arm: str) -> None:
+        """End the wait of an arm's trials, if it is over."""
 
     def settle(self, trial: Trial) -> None:
         """End the trial if its newest epoch says so."""
@@ -113,10 +122,11 @@ class Dealer(ABC):
         if change is None:
             end = {"reason": "error", "epochs": len(trial.epochs), "error": failure.text}
             self.log.append("end", trial=number, arm=trial.arm, **end)
+            self.judge(trial.arm)
         else:
             why = {"kind": failure.kind, "error": failure.last_line}
             self.log.append("retry", trial=number, arm=trial.arm, epochs=len(trial.epochs), **why, config=change)
-            self.again.append(number)
+            self.again.add(number)
 
     @staticmethod
     def second_try(trial: Trial, kind: str) -> dict[str, Any] | None:
@@ -161,6 +171,9 @@ class Driver(Dealer):
     ) -> None:
         super().__init__(log, state, budget)
         self.arms, self.total, self.search, self.seed = arms, total, search, seed
+        for arm in arms:  # the run may have been killed between what ended a wait and its end
+            self.judge(arm.name)
+        self.again = {trial.number for trial in state.unended if not trial.waiting}
 
     def next_deal(self, number: int) -> dict[str, Any] | None:
         if number >= self.total:
@@ -169,6 +182,16 @@ class Driver(Dealer):
         sampled = next_point(arm, self.search, self.seed, index, self.state.of_arm(arm.name))
         config = arm.config(sampled, trial_seed(self.seed, index)).to_flat()
         return {"arm": arm.name, "sampled": sampled, "config": config}
+
+    def judge(self, arm: str) -> None:
+        planned = self.total // len(self.arms)
+        for trial, goes_on in judged(self.state.of_arm(arm), planned, self.state.epochs[arm]):
+            told = {"trial": trial.number, "arm": arm, "epochs": len(trial.epochs)}
+            if goes_on:
+                self.log.append("promote", **told)
+                self.again.add(trial.number)
+            else:
+                self.log.append("end", **told, reason="stopped")
 
     @property
     def left(self) -> int:

@@ -12,6 +12,15 @@ GRACE = 0.3  # no trial is judged before this share of its epochs: regularized a
 FACTOR = 2
 
 
+def rung_epochs(epochs: int, grace: float = GRACE, factor: int = FACTOR) -> list[int]:
+    """Return the epochs at which a trial is judged; the last one of the full schedule is none of them."""
+    rungs, rung = [], max(1, round(grace * epochs))
+    while rung < epochs:
+        rungs.append(rung)
+        rung *= factor
+    return rungs
+
+
 class Ladder:
     """The rungs of one arm.
 
@@ -25,13 +34,8 @@ class Ladder:
     """
 
     def __init__(self, epochs: int, grace: float = GRACE, factor: int = FACTOR) -> None:
-        first = max(1, round(grace * epochs))
         self.factor = factor
-        self.rungs: dict[int, dict[int, float]] = {}
-        rung = first
-        while rung < epochs:
-            self.rungs[rung] = {}
-            rung *= factor
+        self.rungs: dict[int, dict[int, float]] = {rung: {} for rung in rung_epochs(epochs, grace, factor)}
 
     def goes_on(self, trial: int, epoch: int, score: float) -> bool:
         """Record `score` of `trial` if `epoch` is a rung's, and tell whether the trial goes on.

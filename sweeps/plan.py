@@ -30,7 +30,7 @@ from sweeps.console import Console, say
 from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
-from sweeps.resources import Machine, Share, share_machines, total
+from sweeps.resources import Machine, Share, check_precision, share_machines, total
 from sweeps.studies import Study, study_of
 
 # what a resumed sweep takes over from its first command line
@@ -143,7 +143,7 @@ class Plan:
             "reference": self.present(self.study.reference),
             "trials": self.trials,
             "search": self.search,
-            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "ladders": "one for each arm"},
+            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "judged": "within each arm"},
             "seed": self.seed,
             "arguments": self.arguments,
             "resources": {"machines": [asdict(machine) for machine in self.machines], "share": asdict(self.share)},
@@ -176,6 +176,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
         args.encodec_weights = str(absolute("--encodec-weights", args.encodec_weights))
     base = {"clip_seconds": usual_seconds(dataset), "encodec_weights": args.encodec_weights or "pretrained"}
     arms = make_arms(study, names, preset, base, settings)
+    check_precision((arm.fixed["precision"] for arm in arms), share)
     if args.encodec_weights and args.encodec_weights not in encoders(arms):
         raise UserError(
             f"no arm takes EnCodec's weights from there: leave out --encodec-weights {args.encodec_weights}"
@@ -352,7 +353,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     left_out = f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""
     say(console, f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}{left_out}")
     say(console, f"preset    {plan.preset.name}: {plan.preset_says}")
-    stopping = "asha (one ladder an arm)" if plan.scheduler == "asha" else plan.scheduler
+    stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
     say(
         console,
         f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",

@@ -14,7 +14,7 @@ from sweeps.events import Event
 from sweeps.state import SweepState, Trial
 
 # heading -> reason for which a trial ended
-STATES = {"run": None, "full": "finished", "stop": "stopped", "div.": "diverged", "fail": "error"}
+STATES = {"full": "finished", "stop": "stopped", "div.": "diverged", "fail": "error"}
 
 
 class Progress:
@@ -53,9 +53,9 @@ class Progress:
 
     def on_event(self, event: Event) -> None:
         """Take in an event that `state` has taken in."""
-        if self._live or event["event"] != "end":
-            return
         trial = self.state.trials[event["trial"]]
+        if self._live or not (event["event"] == "end" or (event["event"] == "epoch" and trial.waiting)):
+            return
         ended = sum(t.reason is not None for t in self.state.trials.values())
         say(self.console, f"[{ended}/{self.total}] {trial.arm} #{trial.number} {outcome(trial)}; {self.times()}")
 
@@ -84,12 +84,14 @@ class Progress:
         trials = list(self.state.trials.values())
         table = Table(caption=self.times(), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", no_wrap=True)
-        for name in ("wait", *STATES, "epochs", self.summary[0]):
+        for name in ("wait", "run", "rung", *STATES, "epochs", self.summary[0]):
             table.add_column(name, justify="right", no_wrap=True)
         per_arm = self.total // len(self.state.epochs)
         for arm in self.state.epochs:
             mine = [trial for trial in trials if trial.arm == arm]
             counts = [str(sum(t.reason == reason for t in mine) or "") for reason in STATES.values()]
+            here = [t.waiting for t in mine if t.reason is None]
+            counts = [str(here.count(waiting) or "") for waiting in (False, True)] + counts
             scores = [trial.score for trial in mine if trial.score is not None]
             best = percent(self.summary[1](scores)) if scores else ""
             table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
@@ -104,7 +106,7 @@ def outcome(trial: Trial) -> str:
         return f"diverged in epoch {epochs}"
     last = trial.epochs[-1]
     scored = f"test {percent(last['test_acc'])}" if "test_acc" in last else f"validation {percent(last['val_acc'])}"
-    return f"{trial.reason} at epoch {epochs}, {scored}"
+    return f"{trial.reason or 'waits'} at epoch {epochs}, {scored}"
 
 
 def mean_seconds(trials: Sequence[Trial]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +93,18 @@ def gpu_share(peak_bytes: int, total_bytes: int, most: int = 4) -> float:
     """
     fit = int(total_bytes // (1.5 * peak_bytes)) if peak_bytes else most
     return 1.0 / max(1, min(most, fit))
+
+
+def check_precision(precisions: Iterable[str], share: Share) -> None:
+    """Refuse bfloat16 on a processor that would have to emulate it: slower than single precision, and less exact.
+
+    Args:
+        precisions: the arms' knob.
+        share: what a trial gets.
+
+    Raises:
+        UserError: an arm wants it, and a trial gets no GPU.
+    """
+    has_instructions = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if "bf16" in precisions and not share.gpus and not has_instructions:
+        raise UserError("--set precision=bf16: this processor has no bfloat16 instructions; leave it out")

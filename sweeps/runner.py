@@ -97,7 +97,7 @@ def open_driver(plan: Plan, console: Console) -> Driver:
         UserError: a checkpoint is damaged, or the time is spent.
         ResultsError: the log is damaged.
     """
-    state = SweepState(plan.epochs, plan.scheduler == "asha")
+    state = SweepState(plan.epochs, plan.scheduler)
     log = EventLog(plan.folder, state.apply)
     if state.trials:
         check_checkpoints(plan.folder, state.unended)

@@ -67,13 +67,14 @@ def asked(sampler: BaseSampler, space: dict[str, BaseDistribution], history: lis
 
 
 def as_optuna(trial: Trial, space: dict[str, BaseDistribution]) -> FrozenTrial:
-    """Tell Optuna of a trial. A score cut short by early stopping is a pruned one, ranked below every full one."""
+    """Tell Optuna of a trial. A score cut short by early stopping is a pruned one, ranked below every full one; so is
+    that of a trial that waits."""
     state = {
         "finished": TrialState.COMPLETE,
         "diverged": TrialState.COMPLETE,
         "stopped": TrialState.PRUNED,
         "error": TrialState.FAIL,
-        None: TrialState.RUNNING,
+        None: TrialState.PRUNED if trial.waiting else TrialState.RUNNING,
     }[trial.reason]
     return create_trial(
         state=state,

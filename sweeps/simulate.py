@@ -27,7 +27,7 @@ from sweeps.simulated_confirmation import (
     read_clips,
     simulate_confirmation,
 )
-from sweeps.simulated_search import SWEEPS, TRUTHS, simulate_search
+from sweeps.simulated_search import SWEEPS, TRUTHS, compare_schedulers, simulate_search
 
 
 def print_confirmation(found: dict[str, Any], draws: int, console: Console) -> None:
@@ -83,6 +83,20 @@ def print_search(arms: dict[str, dict[str, float]], console: Console) -> None:
     say(console, "of them; lost: points by which the best of them is worse than that trial")
 
 
+def print_schedulers(found: dict[str, dict[str, dict[str, float]]], console: Console) -> None:
+    say(console, "early stopping, with 5 and 8 trials an arm: mean over these arms")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("scheduler", no_wrap=True)
+    for name in ("trials", "epochs %", "full", "starved %", "kept %", "lost"):
+        table.add_column(name, justify="right")
+    for scheduler, rows in found.items():
+        for per_arm, row in rows.items():
+            spent = (f"{100 * row['epochs']:.0f}", f"{row['full']:.1f}", f"{100 * row['starved']:.1f}")
+            table.add_row(scheduler, per_arm, *spent, f"{100 * row['kept']:.0f}", f"{100 * row['lost']:.2f}")
+    console.print(table)
+    say(console, "starved: arms none of whose trials ran in full; points lost are those of the others")
+
+
 def main() -> int:
     parser = OneSentenceParser(prog="python -m sweeps.simulate", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
@@ -96,13 +110,25 @@ def main() -> int:
     assumed, rng = Assumptions(), np.random.default_rng(args.seed)
     found = simulate_confirmation(clips, assumed, args.draws, rng)
     arms = simulate_search(assumed, args.seed, rng)
+    schedulers = compare_schedulers(assumed, args.seed, rng)
     if args.json:
         facts = {"clips": len(clips.folds), "sources": len(np.unique(clips.sources)), "arms": ARMS, "seeds": SEEDS}
-        print(json.dumps(found | {"draws": args.draws, "assumptions": asdict(assumed) | facts, "search": arms}))
+        print(
+            json.dumps(
+                found
+                | {
+                    "draws": args.draws,
+                    "assumptions": asdict(assumed) | facts,
+                    "search": arms,
+                    "schedulers": schedulers,
+                }
+            )
+        )
     else:
         console = Console()
         print_confirmation(found, args.draws, console)
         print_search(arms, console)
+        print_schedulers(schedulers, console)
     return 0
 
 

@@ -17,6 +17,7 @@ from esc50tune.knobs import Search
 from sweeps.arms import Arm, make_arms
 from sweeps.driver import Driver
 from sweeps.events import Event, EventLog
+from sweeps.ladder import Ladder
 from sweeps.presets import PRESETS
 from sweeps.simulated_confirmation import Assumptions
 from sweeps.state import SweepState, Trial
@@ -24,6 +25,9 @@ from sweeps.studies import regularization
 
 SWEEPS = 40
 TRIALS = 8  # for each arm
+FEWER_TRIALS = 5
+SHARED = "asha, one ladder for all arms"  # what Ray Tune's own scheduler does
+SCHEDULERS = ("halving", "asha", SHARED, "none")
 SLOTS = 4  # trials that run at a time
 EPOCHS = 50
 VAL_CLIPS = 400
@@ -93,31 +97,52 @@ class UnwrittenLog(EventLog):
         self.listener({"event": event, **fields})
 
 
-def simulate_sweep(arms: list[Arm], seed: int, trial_sd: float, rng: np.random.Generator) -> dict[int, Trial]:
+def begin_state(arms: list[Arm], scheduler: str) -> SweepState:
+    epochs = {arm.name: EPOCHS for arm in arms}
+    if scheduler != SHARED:
+        return SweepState(epochs, scheduler)
+    state = SweepState(epochs, "asha")
+    state.ladders = dict.fromkeys(epochs, Ladder(EPOCHS))
+    return state
+
+
+def simulate_sweep(
+    arms: list[Arm],
+    seed: int,
+    trial_sd: float,
+    rng: np.random.Generator,
+    scheduler: str = "halving",
+    per_arm: int = TRIALS,
+) -> dict[int, Trial]:
     """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
-    state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping=True)
-    driver = Driver(arms, TRIALS * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
-    running: dict[int, np.ndarray] = {}
+    state = begin_state(arms, scheduler)
+    driver = Driver(arms, per_arm * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
+    curves: dict[int, np.ndarray] = {}
+    running: list[int] = []
     while True:
         while len(running) < SLOTS and (trial := driver.deal()):
-            noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
-            running[trial.number] = true_curve(arms, trial) + noise
+            running.append(trial.number)
+            if trial.number not in curves:
+                noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
+                curves[trial.number] = true_curve(arms, trial) + noise
         if not running:
             return state.trials
-        for number, curve in list(running.items()):
+        for number in list(running):
             epoch = len(state.trials[number].epochs)
-            result = {"epoch": epoch + 1, "val_acc": float(curve[epoch]), "diverged": False}
-            if not driver.record(number, result):
-                del running[number]
+            told = {"epoch": epoch + 1, "val_acc": float(curves[number][epoch]), "val_loss": 1.0, "diverged": False}
+            if not driver.record(number, told):
+                running.remove(number)
 
 
-def simulate_search(assumed: Assumptions, seed: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+def simulate_search(
+    assumed: Assumptions, seed: int, rng: np.random.Generator, scheduler: str = "halving", per_arm: int = TRIALS
+) -> dict[str, dict[str, float]]:
     """Return, for each arm, what the search gave it and what became of its best trial: means over many sweeps."""
     arms = simulated_arms()
     trial_sd = math.hypot(assumed.run_sd, math.sqrt(assumed.discordance / 2 / VAL_CLIPS))  # the run's, and its luck
     rows = []
     for number in range(SWEEPS):
-        trials = simulate_sweep(arms, seed + number, trial_sd, rng)
+        trials = simulate_sweep(arms, seed + number, trial_sd, rng, scheduler, per_arm)
         for arm in arms:
             own = [trial for trial in trials.values() if trial.arm == arm.name]
             ends = np.array([true_curve(arms, trial)[-1] for trial in own])
@@ -129,8 +154,22 @@ def simulate_search(assumed: Assumptions, seed: int, rng: np.random.Generator) -
                     "epochs": sum(len(trial.epochs) for trial in own) / len(own) / EPOCHS,
                     "full": full.sum(),
                     "kept": float(full[ends.argmax()]),
-                    "lost": ends.max() - ends[full].max(),
+                    "lost": ends.max() - ends[full].max() if full.any() else math.nan,
+                    "starved": float(not full.any()),
                 }
             )
     by_arm = pd.DataFrame(rows).groupby("arm", sort=False)
     return by_arm.mean().assign(fewest=by_arm["full"].min()).to_dict(orient="index")
+
+
+def compare_schedulers(
+    assumed: Assumptions, seed: int, rng: np.random.Generator
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what each kind of early stopping costs and loses, mean over the arms, by the number of trials an arm."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for per_arm in (FEWER_TRIALS, TRIALS):
+        for scheduler in SCHEDULERS:
+            arms = pd.DataFrame(simulate_search(assumed, seed, rng, scheduler, per_arm).values())
+            mean = arms[["epochs", "full", "starved", "kept", "lost"]].mean().to_dict()
+            found.setdefault(scheduler, {})[str(per_arm)] = mean
+    return found

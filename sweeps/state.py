@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.events import Event
-from sweeps.ladder import Ladder
+from sweeps.ladder import Ladder, rung_epochs
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Trial:
         config: its full configuration, with what its retries changed.
         epochs: its `epoch` events so far.
         retries: its `retry` events: it lost its process, or ran out of memory.
+        waiting: it is put aside at a rung, until those of its arm that go on from there are known.
         reason: why it ended: 'finished', 'stopped', 'diverged' or 'error'; None before.
         error: the traceback where it ended with an error.
     """
@@ -30,6 +31,7 @@ class Trial:
     config: dict[str, Any]
     epochs: list[Event] = field(default_factory=list)
     retries: list[Event] = field(default_factory=list)
+    waiting: bool = False
     reason: str | None = None
     error: str | None = None
 
@@ -54,16 +56,16 @@ class SweepState:
 
     Args:
         epochs: length of the full schedule of each arm, by name.
-        early_stopping: False for a sweep whose trials all run in full.
+        scheduler: 'halving', 'asha', or 'none' where all trials run in full.
 
     Attributes:
         trials: by number.
     """
 
-    def __init__(self, epochs: dict[str, int], early_stopping: bool) -> None:
-        self.epochs = epochs
+    def __init__(self, epochs: dict[str, int], scheduler: str) -> None:
+        self.epochs, self.scheduler = epochs, scheduler
         self.trials: dict[int, Trial] = {}
-        self.ladders = {arm: Ladder(length) for arm, length in epochs.items()} if early_stopping else {}
+        self.ladders = {arm: Ladder(length) for arm, length in epochs.items()} if scheduler == "asha" else {}
         self._goes_on: dict[int, bool] = {}
 
     def apply(self, event: Event) -> None:
@@ -76,12 +78,17 @@ class SweepState:
             trial.epochs.append(event)
             ladder = self.ladders.get(trial.arm)
             self._goes_on[number] = ladder is None or ladder.goes_on(number, event["epoch"], event["val_acc"])
+            at_rung = self.scheduler == "halving" and event["epoch"] in rung_epochs(self.epochs[trial.arm])
+            trial.waiting = at_rung and not event["diverged"]
+        elif event["event"] == "promote":
+            self.trials[number].waiting = False
         elif event["event"] == "retry":
             trial = self.trials[number]
             trial.retries.append(event)
             trial.config = trial.config | event["config"]
         elif event["event"] == "end":
-            self.trials[number].reason, self.trials[number].error = event["reason"], event.get("error")
+            trial = self.trials[number]
+            trial.reason, trial.error, trial.waiting = event["reason"], event.get("error"), False
 
     def verdict(self, number: int) -> str | None:
         """Return why the trial must end after its newest epoch, if it has any, or None if it goes on."""

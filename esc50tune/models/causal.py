@@ -11,6 +11,8 @@ from esc50tune.data.latents import CODEBOOK_SIZE, codebooks
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
 from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
+from esc50tune.models.depthwise import DepthwiseConv1d
+from esc50tune.models.pointwise import PointwiseConv1d
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -23,11 +25,11 @@ class CausalBlock(nn.Module):
         super().__init__()
         self.branch = nn.Sequential(
             nn.ConstantPad1d((kernel - 1, 0), 0.0),
-            nn.Conv1d(channels, channels, kernel, groups=channels),
+            DepthwiseConv1d(channels, kernel, padding="valid"),
             norm,
-            nn.Conv1d(channels, 4 * channels, 1),
+            PointwiseConv1d(channels, 4 * channels),
             nn.GELU(),
-            nn.Conv1d(4 * channels, channels, 1),
+            PointwiseConv1d(4 * channels, channels, contiguous=True),
             *branch_layers,
         )
 
@@ -90,7 +92,7 @@ class CausalConvNeXt(Model):
         self.trunk = nn.Sequential(nn.ConstantPad1d((1, 0), 0.0), *layers)
         self.head = nn.Linear(channels, num_classes)
         # Last, so that a model without it starts from the same weights.
-        self.code_head = nn.Conv1d(channels, CODEBOOK_SIZE * num_codebooks, 1) if num_codebooks else None
+        self.code_head = PointwiseConv1d(channels, CODEBOOK_SIZE * num_codebooks) if num_codebooks else None
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:
@@ -118,5 +120,5 @@ class CausalConvNeXt(Model):
         return self.head(frames[..., -1] if self.pool == "last" else frames[..., 1:].mean(-1))
 
     def code_logits(self, frames: Tensor) -> Tensor:
-        """Return the logits [B, 1024, N, T] of each codebook's code in each frame, seen from the frames before it."""
-        return self.code_head(frames[..., :-1]).unflatten(1, (self.num_codebooks, -1)).transpose(1, 2)
+        """Return the logits [B, T, N, 1024] of each codebook's code in each frame, seen from the frames before it."""
+        return self.code_head(frames[..., :-1]).mT.unflatten(-1, (self.num_codebooks, -1))

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
 from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
+from esc50tune.models.depthwise import DepthwiseConv1d
+from esc50tune.models.pointwise import PointwiseConv1d, PointwiseLinear
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -27,11 +29,11 @@ class SeedBlock(nn.Module):
     def __init__(self, channels: int, kernel: int, branch_layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            nn.Conv1d(channels, channels, kernel, padding="same", groups=channels),
+            DepthwiseConv1d(channels, kernel),
             nn.GroupNorm(1, channels),
-            nn.Conv1d(channels, 4 * channels, 1),
+            PointwiseConv1d(channels, 4 * channels),
             nn.GELU(),
-            nn.Conv1d(4 * channels, channels, 1),
+            PointwiseConv1d(4 * channels, channels, contiguous=True),
             *branch_layers,
         )
 
@@ -44,12 +46,12 @@ class PublishedBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, branch_layers: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, kernel, padding="same", groups=channels)
+        self.depthwise = DepthwiseConv1d(channels, kernel)
         self.mlp = nn.Sequential(
             nn.LayerNorm(channels, eps=1e-6),
-            nn.Linear(channels, 4 * channels),
+            PointwiseLinear(channels, 4 * channels),
             nn.GELU(),
-            nn.Linear(4 * channels, channels),
+            PointwiseLinear(4 * channels, channels),
         )
         self.layer_scale = nn.Parameter(torch.full((channels, 1), 1e-6))
         self.branch_layers = nn.Sequential(*branch_layers)

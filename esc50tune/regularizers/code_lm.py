@@ -59,11 +59,21 @@ class CodeLM(Regularizer):
         """Return the task's weighted loss; its figures are the unweighted loss (nats) and the share of right codes."""
         logits = model.code_logits(frames).float()
         smoothing = self.config.code_smoothing if model.training else 0.0
-        losses = [
-            F.cross_entropy(logits, codes, reduction="none", label_smoothing=smoothing).mean(-1).sum(-1)
-            for codes in batch.codes.unbind(1)
-        ]
-        loss = (batch.shares * torch.stack(losses, dim=1)).sum(1)
-        right = logits.detach().argmax(1) == batch.codes[:, 0]  # of a mixed clip its heavier part counts
+        parts = batch.codes.transpose(2, 3)  # [B, P, T, N]
+        losses = torch.stack([code_losses(logits, codes, smoothing) for codes in parts.unbind(1)], dim=1)
+        loss = (batch.shares * losses).sum(1)
+        right = logits.detach().argmax(-1) == parts[:, 0]  # of a mixed clip its heavier part counts
         figures = {"loss_codes": loss.detach(), "acc_codes": right.float().mean((1, 2))}
         return Auxiliary(self.config.code_lm * loss.mean(), figures)
+
+
+def code_losses(logits: Tensor, codes: Tensor, smoothing: float) -> Tensor:
+    """Return each clip's loss [B]: mean over the frames, sum over the codebooks.
+
+    Args:
+        logits: [B, T, N, 1024]; rows of codes, along which the softmax is fastest.
+        codes: int64 [B, T, N].
+        smoothing: share of a target's probability that is spread over all codes.
+    """
+    losses = F.cross_entropy(logits.flatten(0, 2), codes.flatten(), reduction="none", label_smoothing=smoothing)
+    return losses.view(codes.shape).mean(1).sum(-1)

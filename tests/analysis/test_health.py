@@ -64,9 +64,7 @@ def test_a_healthy_sweep_has_no_complaint(sweep: Path) -> None:
 
 
 def test_a_sweep_without_trials_has_no_edges_or_gaps(sweep: Path) -> None:
-    assert found(sweep, {}) == [
-        "Fewer than 3 trials ran in full: in every arm; the choice among them is close to chance."
-    ]
+    assert found(sweep, {}) == ["Fewer than 2 trials ran in full: in every arm; nothing was chosen among full runs."]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +102,11 @@ def test_a_default_setting_at_an_edge_is_found_too(tmp_path: Path) -> None:
 
 
 def test_an_arm_with_too_few_finished_trials_is_named(sweep: Path) -> None:
-    assert found(sweep, changed("mixup", 2, reason="stopped", epochs=3)) == [
-        "Fewer than 3 trials ran in full: mixup (2 of 3); the choice among them is close to chance."
+    trials = changed("mixup", 2, reason="stopped", epochs=3)
+    assert found(sweep, trials) == []
+    trials["mixup"][1] = trials["mixup"][1] | {"reason": "stopped", "epochs": 3}
+    assert found(sweep, trials) == [
+        "Fewer than 2 trials ran in full: mixup (1 of 3); nothing was chosen among full runs."
     ]
 
 

@@ -35,7 +35,7 @@ def config_of(**knobs: Any) -> TrialConfig:
 
 
 def task(logits: Tensor, batch: Batch, **knobs: float) -> Auxiliary:
-    """Return the task where the model's logits of codes are `logits` [B, V, N, T]."""
+    """Return the task where the model's logits of codes are `logits` [B, T, N, V]."""
     model = SimpleNamespace(training=True, code_logits=lambda frames: frames)
     return CodeLM(config_of(**knobs)).auxiliary(model, logits, batch)
 
@@ -51,7 +51,7 @@ PROBABILITIES = [
     [[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [0.25, 0.5, 0.25]],
     [[0.2, 0.2, 0.6], [0.25, 0.5, 0.25], [0.8, 0.1, 0.1]],
 ]
-LOGITS = torch.tensor(PROBABILITIES).log().permute(2, 0, 1)[None]  # [1, V, N, T]
+LOGITS = torch.tensor(PROBABILITIES).log().transpose(0, 1)[None]  # [1, T, N, V]
 CODES = torch.tensor([[[0, 2, 1], [1, 1, 2]]])
 OWN = (0.693147 + 0.223144 + 0.693147) / 3 + (1.609438 + 0.693147 + 2.302585) / 3
 
@@ -81,7 +81,7 @@ def test_the_weight_is_on_the_loss_and_not_on_the_figures(weight):
 
 def test_clips_weigh_the_same():
     torch.manual_seed(0)
-    logits, codes = torch.randn(4, 7, 2, 5), torch.randint(7, (4, 2, 5))
+    logits, codes = torch.randn(4, 5, 2, 7), torch.randint(7, (4, 2, 5))
     told = task(logits, batch_of(codes))
     alone = [task(logits[i : i + 1], batch_of(codes[i : i + 1])) for i in range(4)]
     torch.testing.assert_close(told.figures["loss_codes"], torch.stack([one.loss for one in alone]))
@@ -92,7 +92,7 @@ def test_clips_weigh_the_same():
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_a_mixtures_loss_is_that_of_its_parts_by_their_shares(smoothing):
     torch.manual_seed(0)
-    logits, codes = torch.randn(3, 7, 2, 5), torch.randint(7, (3, 2, 5))
+    logits, codes = torch.randn(3, 5, 2, 7), torch.randint(7, (3, 2, 5))
     share, other = torch.tensor([0.5, 0.7, 1.0]), torch.tensor([1, 2, 0])
     batch = batch_of(codes)
     mixed = task(logits, batch.mixed(batch.waves, batch.targets, other, share), code_smoothing=smoothing)
@@ -246,7 +246,7 @@ def half_known(latents: TrialData) -> TrialData:
     model = Trainer(config_of(), latents, CPU).classifier.model
     for clips, share in ((latents.train, 1 / 3), (latents.val, 2 / 3)):
         with torch.no_grad():
-            told = model.code_logits(model.frames(clips.held)).argmax(1)
+            told = model.code_logits(model.frames(clips.held)).argmax(-1).transpose(1, 2)
         known = torch.rand(told.shape, generator=torch.Generator().manual_seed(3)) < share
         clips.held_codes = torch.where(known, told, clips.held_codes)
     return latents

@@ -359,6 +359,20 @@ def test_bfloat16_trains_close_to_single_precision(model, small, tones_data):
     assert half["val_loss"] == pytest.approx(single["val_loss"], rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("model", "feature"),
+    [("hifigan", "logmel"), ("convnext", "logmel"), ("convnext", "encodec"), ("causal", "encodec")],
+)
+def test_bfloat16_goes_with_every_regularizer_at_once(model, feature, small, noise_data, latents):
+    rate = {"sample_rate": 24_000} if feature == "encodec" else {}
+    off = {} if model == "causal" else {"code_lm": 0.0}
+    flat = small | all_on(feature) | rate | off | {"model": model, "feature": feature, "precision": "bf16"}
+    (result,) = run(flat | {"epochs": 1}, latents if feature == "encodec" else noise_data)
+    assert not result["diverged"]
+    assert 0.0 < result["train_loss"] < 5.0
+    assert result["val_loss"] > 0.0
+
+
 def pure_tones(size: int, seed: int) -> Clips:
     """Tones with hardly any noise: on raw audio a handful of epochs cannot do more."""
     generator = torch.Generator().manual_seed(seed)

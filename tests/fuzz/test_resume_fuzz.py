@@ -85,7 +85,7 @@ def resumed(plan: Plan) -> Driver:
     with accepted_or_refused():
         make_plan(asked, [Machine(2, 0)])
     check_same(before, plan.manifest(), force=True)
-    state = SweepState(plan.epochs, plan.scheduler == "asha")
+    state = SweepState(plan.epochs, plan.scheduler)
     driver = Driver(plan.arms, plan.trials, "tpe", plan.seed, EventLog(plan.folder, state.apply), state)
     write_manifest(plan.folder, begin_run(before, []))
     return driver
@@ -189,7 +189,7 @@ def confirming(tones: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 def open_confirmation(plan: Confirmation) -> tuple[EventLog, ConfirmationDriver]:
-    state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, early_stopping=False)
+    state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, scheduler="none")
     log = EventLog(plan.folder, state.apply)
     return log, ConfirmationDriver(plan, log, state)
 

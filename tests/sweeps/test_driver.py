@@ -23,9 +23,9 @@ ARMS = ["baseline", "convnext", "dropout"]
 EPOCHS = 10
 
 
-def make_driver(folder: Path, total: int, search: str = "sobol", early_stopping: bool = True) -> Driver:
+def make_driver(folder: Path, total: int, search: str = "sobol", scheduler: str = "asha") -> Driver:
     arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": EPOCHS})
-    state = SweepState({arm.name: EPOCHS for arm in arms}, early_stopping)
+    state = SweepState({arm.name: EPOCHS for arm in arms}, scheduler)
     return Driver(arms, total, search, 0, EventLog(folder, state.apply), state)
 
 
@@ -38,7 +38,7 @@ def run(driver: Driver, score, slots: int = 1) -> None:
     running: dict[int, int] = {}
     while True:
         while len(running) < slots and (dealt := driver.deal()):
-            running[dealt.number] = 0
+            running[dealt.number] = len(dealt.epochs)
         if not running:
             return
         for number in list(running):
@@ -113,7 +113,7 @@ def test_every_stop_follows_from_the_scores_of_its_own_arm_alone(tmp_path: Path)
 
 
 def test_without_early_stopping_every_trial_runs_in_full(tmp_path: Path) -> None:
-    driver = make_driver(tmp_path, 12, early_stopping=False)
+    driver = make_driver(tmp_path, 12, scheduler="none")
     run(driver, lambda arm, number, epoch: 1.0 / (1 + number))
     assert all(len(trial.epochs) == EPOCHS for trial in driver.state.trials.values())
 
@@ -121,7 +121,7 @@ def test_without_early_stopping_every_trial_runs_in_full(tmp_path: Path) -> None
 def test_the_log_replayed_gives_the_same_state(tmp_path: Path) -> None:
     driver = make_driver(tmp_path, 12)
     run(driver, lambda arm, number, epoch: (number * 7 % 5) / 5, slots=3)
-    replayed = SweepState(driver.state.epochs, early_stopping=True)
+    replayed = SweepState(driver.state.epochs, "asha")
     for event in read_events(tmp_path / FILE):
         replayed.apply(event)
     assert replayed.trials == driver.state.trials

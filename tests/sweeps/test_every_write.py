@@ -35,7 +35,7 @@ def run(plan: Plan, data: TrialData) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     manifest = begin_run(plan.manifest(), forced=[])
     write_manifest(folder, manifest)
-    state = SweepState(plan.epochs, early_stopping=True)
+    state = SweepState(plan.epochs, scheduler="asha")
     log = EventLog(folder, state.apply)
     check_checkpoints(folder, state.unended)
     driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state)

@@ -9,6 +9,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from esc50tune.errors import UserError
@@ -98,6 +99,19 @@ def test_a_bad_command_line_is_refused(tones_folder: Path, tmp_path: Path, more:
     assert all(word in str(error.value) for word in words), str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "results").exists()
+
+
+def test_bfloat16_is_refused_where_the_processor_would_emulate_it(
+    tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for found in ({"avx512_bf16": True}, {"avx512_bf16": False, "amx_bf16": True}, {"bf16": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        plan = plan_for(tones_folder, tmp_path, "--set", "precision=bf16")
+        assert {arm["fixed"]["precision"] for arm in plan.manifest()["arms"]} == {"bf16"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+    with pytest.raises(UserError, match="no bfloat16 instructions"):
+        plan_for(tones_folder, tmp_path, "--set", "precision=bf16")
+    assert plan_for(tones_folder, tmp_path).arms[0].fixed["precision"] == "auto"
 
 
 @pytest.mark.parametrize("arms", ["hifigan-raw,convnext-encodec", "hifigan-logmel,convnext-untrained,causal-lm"])

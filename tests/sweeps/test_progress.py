@@ -26,7 +26,7 @@ def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
 def shown(tmp_path: Path) -> tuple[Driver, Progress, io.StringIO]:
     """A sweep of two arms with three trials each, two at a time, ten epochs."""
     arms = make_arms(regularization(), ["convnext", "mixup"], PRESETS["small"], {}, {"epochs": 10})
-    state = SweepState({arm.name: 10 for arm in arms}, early_stopping=False)
+    state = SweepState({arm.name: 10 for arm in arms}, scheduler="none")
     output = io.StringIO()
     progress = Progress(state, 6, 2, Console(file=output, width=120))
     log = EventLog(tmp_path, state.apply, progress.on_event)

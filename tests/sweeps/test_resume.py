@@ -31,9 +31,11 @@ ARMS = ["baseline", "convnext", "dropout"]
 EPOCHS = 7  # rungs at 2 and 4
 
 
-def open_driver(folder: Path, total: int = 9, search: str = "sobol", budget: float | None = None) -> Driver:
+def open_driver(
+    folder: Path, total: int = 9, search: str = "sobol", budget: float | None = None, scheduler: str = "asha"
+) -> Driver:
     arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": EPOCHS})
-    state = SweepState(dict.fromkeys(ARMS, EPOCHS), early_stopping=True)
+    state = SweepState(dict.fromkeys(ARMS, EPOCHS), scheduler)
     return Driver(arms, total, search, 0, EventLog(folder, state.apply), state, budget)
 
 
@@ -44,7 +46,7 @@ def accuracy(number: int, epoch: int) -> float:
 
 def result(number: int, epoch: int) -> dict:
     told = {"train_acc": 0.5, "train_loss": 1.0, "val_loss": 1.0, "lr": 1e-3, "seconds": 0.1}
-    return told | {"epoch": epoch, "val_acc": accuracy(number, epoch), "diverged": number == 1 and epoch == 3}
+    return told | {"epoch": epoch, "val_acc": accuracy(number, epoch), "diverged": number == 1 and epoch == 2}
 
 
 def play(driver: Driver, slots: int = 1) -> None:
@@ -64,31 +66,35 @@ def events_of(folder: Path) -> list[dict]:
     return [{name: value for name, value in event.items() if name != "clock"} for event in read_events(folder / FILE)]
 
 
+@pytest.mark.parametrize("scheduler", ["halving", "asha"])
 @pytest.mark.parametrize("search", ["sobol", "tpe"])
-def test_cut_after_any_event_or_within_one_a_sweep_ends_as_an_uninterrupted_one(tmp_path: Path, search: str) -> None:
+def test_cut_after_any_event_or_within_one_a_sweep_ends_as_an_uninterrupted_one(
+    tmp_path: Path, search: str, scheduler: str
+) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
-    play(open_driver(whole, search=search))
+    play(open_driver(whole, search=search, scheduler=scheduler))
     expected, lines = events_of(whole), (whole / FILE).read_bytes().splitlines(keepends=True)
     assert {event.get("reason") for event in expected} == {None, "finished", "stopped", "diverged"}
     for kept in range(len(lines)):
         cut = tmp_path / f"{kept}"
         cut.mkdir()
         (cut / FILE).write_bytes(b"".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
-        play(open_driver(cut, search=search))
+        play(open_driver(cut, search=search, scheduler=scheduler))
         assert events_of(cut) == expected, kept
 
 
-def test_cut_with_several_trials_at_a_time_none_is_lost_or_run_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheduler", ["halving", "asha"])
+def test_cut_with_several_trials_at_a_time_none_is_lost_or_run_twice(tmp_path: Path, scheduler: str) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
-    play(open_driver(whole), slots=3)
+    play(open_driver(whole, scheduler=scheduler), slots=3)
     lines = (whole / FILE).read_bytes().splitlines(keepends=True)
     for kept in range(len(lines)):
         cut = tmp_path / f"{kept}"
         cut.mkdir()
         (cut / FILE).write_bytes(b"".join(lines[:kept]))
-        driver = open_driver(cut)
+        driver = open_driver(cut, scheduler=scheduler)
         play(driver, slots=3)
         trials = driver.state.trials
         assert [trial.arm for trial in trials.values()] == ARMS * 3

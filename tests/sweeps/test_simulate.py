@@ -29,7 +29,16 @@ from sweeps.simulated_confirmation import (
     simulate_confirmations,
     variances,
 )
-from sweeps.simulated_search import TRIALS, TRUTHS, simulate_search, simulate_sweep, simulated_arms, true_curve
+from sweeps.simulated_search import (
+    SHARED,
+    TRIALS,
+    TRUTHS,
+    compare_schedulers,
+    simulate_search,
+    simulate_sweep,
+    simulated_arms,
+    true_curve,
+)
 
 ASSUMED = Assumptions()
 
@@ -151,6 +160,19 @@ def test_no_arm_of_a_search_is_starved_and_early_stopping_saves_epochs(monkeypat
     # An arm's best trial runs in full more often than any trial does (.6 against .4).
     kept, full = (np.mean([row[name] for row in arms.values()]) for name in ("kept", "full"))
     assert kept > full / TRIALS
+
+
+def test_waiting_at_the_rungs_saves_epochs_and_loses_less_than_asha(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated_search, "SWEEPS", 15)
+    found = compare_schedulers(ASSUMED, 0, np.random.default_rng(0))
+    for trials in ("5", "8"):
+        halving, asha = found["halving"][trials], found["asha"][trials]
+        assert halving["epochs"] < asha["epochs"]
+        assert halving["lost"] < 0.8 * asha["lost"]
+        assert halving["kept"] > asha["kept"]
+        assert halving["starved"] == asha["starved"] == 0
+        assert found[SHARED][trials]["starved"] > 0
+        assert found["none"][trials] == {"epochs": 1, "full": int(trials), "starved": 0, "kept": 1, "lost": 0}
 
 
 def test_a_stronger_regularizer_starts_slower_and_ends_higher() -> None:

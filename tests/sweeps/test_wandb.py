@@ -58,7 +58,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
         arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": EPOCHS})
-        state = SweepState(dict.fromkeys(ARMS, EPOCHS), early_stopping=False)
+        state = SweepState(dict.fromkeys(ARMS, EPOCHS), scheduler="none")
         self.driver = Driver(arms, self.total, "sobol", 0, EventLog(self.folder, state.apply), state)
 
     def run(self, mode: str, events: float = float("inf")) -> list[float]:

@@ -1,0 +1,116 @@
+"""Successive halving within one arm: who waits, until when, and who goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweeps.failure import Failure
+from sweeps.halving import judged
+from sweeps.state import Trial
+from tests.sweeps.test_driver import ARMS, EPOCHS, make_driver, result, run
+
+RUNGS = [3, 6]  # of 10 epochs
+
+
+def trial(number: int, *accuracies: float, loss: float = 1.0, waiting: bool = True, reason: str | None = None) -> Trial:
+    epochs = [result(epoch, accuracy) | {"val_loss": loss} for epoch, accuracy in enumerate(accuracies, start=1)]
+    return Trial(number, "convnext", {}, {}, epochs, waiting=waiting, reason=reason)
+
+
+def at(rung: int, accuracies: list[float]) -> list[Trial]:
+    return [trial(number, *[accuracy] * rung) for number, accuracy in enumerate(accuracies)]
+
+
+def going_on(trials: list[Trial], planned: int) -> dict[int, bool]:
+    decided = {}
+    for one, goes_on in judged(trials, planned, EPOCHS):
+        decided[one.number], one.waiting = goes_on, False
+        one.reason = None if goes_on else "stopped"
+    return decided
+
+
+@pytest.mark.parametrize(("planned", "first", "second"), [(8, 4, 3), (5, 3, 2), (4, 2, 2), (2, 1, 1), (1, 1, 1)])
+def test_the_best_half_goes_on_at_the_first_rung_and_three_eighths_at_the_second(
+    planned: int, first: int, second: int
+) -> None:
+    trials = at(3, [0.1 * number for number in range(planned)])
+    assert [n for n, goes_on in going_on(trials, planned).items() if goes_on] == list(range(planned - first, planned))
+    for one in trials:
+        if one.reason is None:
+            one.epochs += [result(epoch, 1 - 0.1 * one.number) for epoch in (4, 5, 6)]
+            one.waiting = True
+    decided = going_on(trials, planned)
+    assert len(decided) == first
+    assert [n for n, goes_on in decided.items() if goes_on] == list(range(planned - first, planned - first + second))
+
+
+def test_none_is_judged_before_all_have_come_so_far() -> None:
+    trials = at(3, [0.1, 0.9, 0.5])
+    assert going_on(trials, planned=4) == {}  # one is not even dealt
+    late = trial(3, 0.2, 0.2, waiting=False)
+    assert going_on([*trials, late], planned=4) == {}
+    late.epochs.append(result(3, 0.2))
+    late.waiting = True
+    assert going_on([*trials, late], planned=4) == {0: False, 1: True, 2: True, 3: False}
+
+
+def test_a_trial_that_failed_or_diverged_holds_nobody_up_and_takes_nobodys_place() -> None:
+    failed = trial(0, 0.9, waiting=False, reason="error")
+    diverged = trial(1, 0.9, 0.9, waiting=False, reason="diverged")
+    diverged.epochs.append(result(3, 0.0, diverged=True))
+    assert going_on([failed, diverged, *at(3, [0.1, 0.2, 0.3])[0:2]], planned=4) == {0: True, 1: True}
+
+
+def test_equal_accuracies_are_told_apart_by_the_loss_and_then_by_the_number() -> None:
+    trials = [trial(0, 0.5, 0.5, 0.5, loss=0.9), trial(1, 0.5, 0.5, 0.5, loss=0.8), trial(2, 0.5, 0.5, 0.5, loss=0.8)]
+    assert going_on([*trials, trial(3, 0.4, 0.4, 0.4, loss=0.1)], planned=4) == {0: False, 1: True, 2: True, 3: False}
+
+
+def test_trials_that_come_later_are_ranked_among_those_of_before() -> None:
+    before = at(3, [0.1, 0.4, 0.5, 0.2])
+    going_on(before, planned=4)
+    later = [trial(4, 0.3, 0.3, 0.3), trial(5, 0.6, 0.6, 0.6)]
+    # With the two of before, the best 3 of 6.
+    assert going_on([*before, *later], planned=6) == {4: False, 5: True}
+    assert [one.number for one in before if one.reason is None] == [1, 2]
+
+
+def score(arm: str, number: int, epoch: int) -> float:
+    """The later an arm's trial, the better it is, but the baseline's are all worse than the others'."""
+    return 0.1 + 0.01 * number + 0.5 * (arm != "baseline") + 0.001 * epoch
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_sweep_runs_the_best_of_each_arm_in_full(tmp_path: Path, slots: int) -> None:
+    driver = make_driver(tmp_path, 15, scheduler="halving")
+    run(driver, score, slots)
+    for arm in ARMS:
+        lengths = [len(one.epochs) for one in driver.state.of_arm(arm)]
+        assert lengths == [3, 3, 6, 10, 10]  # ASHA would have let the first go on before it saw the others
+        assert [one.reason for one in driver.state.of_arm(arm)] == ["stopped"] * 3 + ["finished"] * 2
+    assert driver.done
+
+
+def test_a_trial_that_fails_for_good_lets_the_others_of_its_arm_go_on(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path, 6, scheduler="halving")
+    lost = driver.deal()
+    run(driver, score)  # the others; that trial's partner waits for it
+    (waiting,) = [one for one in driver.state.unended if one.waiting]
+    assert waiting.arm == lost.arm
+    assert driver.deal() is None
+    assert not driver.done
+    driver.fail(lost.number, Failure("error", "boom"))
+    assert driver.deal() is waiting
+
+
+def test_tpe_learns_from_trials_that_wait(tmp_path: Path) -> None:
+    points = []
+    for best in (3, 5):
+        (tmp_path / str(best)).mkdir()
+        driver = make_driver(tmp_path / str(best), 18, search="tpe", scheduler="halving")
+        run(driver, lambda arm, number, epoch, best=best: float(number // len(ARMS) + 1 == best - 1))
+        points.append([one.sampled for one in driver.state.of_arm("convnext")])
+    assert points[0][:3] == points[1][:3]  # those before its model
+    assert points[0][3:] != points[1][3:]
