@@ -36,7 +36,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 def main() -> int:
     parser = OneSentenceParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(bench.PLACES)} (default: all)")
-    parser.add_argument("--rounds", type=at_least(1), default=5, help="times that each side is timed (default 5)")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="times that each side is timed (default 3)")
     parser.add_argument("--threads", type=at_least(1), default=this_machine().cpus, help="threads (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     args = parser.parse_args()
