@@ -156,8 +156,8 @@ def selected_on(results: Results) -> Iterator[str]:
 def comparing() -> Iterator[str]:
     """Say how arms are compared. Only the words `better` and `worse` claim a difference."""
     yield (
-        "Differences are in points, paired clip by clip; intervals of differences hold for all comparisons of the "
-        "sweep together, and verdicts follow Holm's p, adjusted for all of them. No difference seen (≥ x): none is "
+        "Differences are in points, paired clip by clip; intervals of differences hold for all comparisons of a "
+        "table together, and verdicts follow Holm's p, adjusted for all of them. No difference seen (≥ x): none is "
         "shown, and one of x points or more would have been found in 8 of 10 such studies. Nadeau and Bengio's p "
         "decides nothing. Epochs and seconds are those of one run."
     )

@@ -44,9 +44,10 @@ def make_outcome(results: Results) -> Outcome | None:
         return None
     correct, folds, sources = confirmed.correct()
     parts = make_parts(results.manifest, list(correct))
-    groups = {base: others for part in parts for base, others in part.groups.items()}
-    comparisons = {found.arm: found for found in compare(correct, groups, folds, sources)}
-    against = {arm: base for base, others in groups.items() for arm in others}
+    # A table answers one question: p values are adjusted over all of its comparisons, and over no others.
+    found = [one for part in parts for one in compare(correct, part.groups, folds, sources)]
+    comparisons = {one.arm: one for one in found}
+    against = {arm: base for part in parts for base, others in part.groups.items() for arm in others}
     clean = accuracies(correct, folds, sources, folds == confirmed.manifest["test_fold"])
     everywhere = accuracies(correct, folds, sources, np.full(len(folds), True))
     return Outcome(confirmed, parts, everywhere, comparisons, against, clean)

@@ -13,7 +13,7 @@ class Failure:
     Attributes:
         kind: 'lost' (its process), 'node' (its machine), 'memory', 'storage' (full, read-only, or gone: no fault of
             the trial), or 'error'.
-        text: the traceback.
+        text: the traceback, or the line in which Ray says that it killed the trial for its memory.
     """
 
     kind: Literal["lost", "node", "memory", "storage", "error"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis.layout import compared
+from analysis.layout import compared, make_parts
 from analysis.load import Results
 from analysis.power import Design, Noise, assumed_noise, least_difference, seeds_needed
 from analysis.statistics import measured_noise
@@ -40,10 +40,12 @@ def propose(results: Results, plan: Confirmation, difference: float, share: Shar
     Raises:
         UserError: no arm is compared with another.
     """
-    groups = [len(others) for others in compared(plan.sweep, [frozen.label for frozen in plan.frozen]).values()]
-    if not groups:
+    parts = make_parts(plan.sweep, [frozen.label for frozen in plan.frozen])
+    tables = [[len(others) for others in part.groups.values()] for part in parts if part.groups]
+    if not tables:
         raise UserError("--detect: no two of this sweep's arms are compared with each other")
-    design = Design(len(plan.folds), max(groups), sum(groups))
+    largest = max(tables, key=sum)
+    design = Design(len(plan.folds), max(largest), sum(largest))
     noise = tell_noise(results, plan, design, console)
     seeds = seeds_needed(difference, noise, design)
     if seeds is None:

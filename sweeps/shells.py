@@ -120,6 +120,7 @@ def classified(error: Exception | None, text: str) -> Failure:
         low = [line for line in told.splitlines() if "running low on memory" in line]
         if low:
             return Failure("memory", low[0])  # 50 lines of advice follow
+        text, _, _ = text.partition(" Some common causes include")  # advice, too
         return Failure("node" if "node has died" in told else "lost", text)
     full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     if full or isinstance(cause, UserError):

@@ -12,7 +12,7 @@ from analysis.statistics import Comparison
 from analysis.table import points, signed
 
 NOTE = (
-    "Points: difference in accuracy; lines: 95 % intervals, which hold together for all comparisons of the sweep; "
+    "Points: difference in accuracy; lines: 95 % intervals, which hold together for all comparisons of a table; "
     "filled where 0 is left out."
 )
 BAND = "true differences that such runs find less than four times in five"

@@ -11,7 +11,7 @@ import pytest
 
 from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.errors import UserError
-from esc50tune.knob_table import knob_table, with_table
+from esc50tune.knob_table import END, START, knob_table, with_table
 
 README = Path(__file__).parents[2] / "README.md"
 SCHEMA = TrialConfig.model_json_schema()["properties"]
@@ -27,7 +27,8 @@ NEEDS = {
 
 def readme_rows() -> dict[str, dict[str, str]]:
     """Read the table as its reader does: the cells of each knob by the names of their columns."""
-    lines = [line for line in README.read_text().splitlines() if line.startswith(("| knob", "| `"))]
+    table = README.read_text().partition(START)[2].partition(END)[0]
+    lines = [line for line in table.splitlines() if line.startswith(("| knob", "| `"))]
     names, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return {row[0].strip("`"): dict(zip(names, row, strict=True)) for row in rows}
 

@@ -21,6 +21,7 @@ def searched(tones: Dataset, against: str | None = "baseline") -> Results:
     """A sweep of 60 clips whose two arms are compared with each other, or not."""
     results = results_of(tones, {"baseline": [0.5], "convnext": [0.6]})
     results.manifest["arms"][1]["against"] = against
+    results.manifest["reference"] = "convnext"
     return results
 
 
