@@ -96,25 +96,19 @@ def count(model: nn.Module, x: Tensor) -> tuple[int, int]:
 
 def floor_of(told: dict[str, Any], peaks: dict[str, float], side: str) -> float:
     """Return the least seconds that the machine needs for a step in one precision."""
-    size = torch.finfo(TYPES[side]).bits // 8
-    return max(told["operations"] / peaks[side], size * told["numbers"] / peaks["copy"])
+    return max(told["operations"] / peaks[side], bytes_of(told, side) / peaks["copy"])
+
+
+def bytes_of(told: dict[str, Any], side: str) -> int:
+    return told["numbers"] * torch.finfo(TYPES[side]).bits // 8
 
 
 def outcome(figures: dict[str, Any]) -> Outcome:
-    peaks, rows = figures["peaks"], []
-    for name, told in figures["models"].items():
-        cells = [
-            f"{name}, step of {told['clips']}",
-            f"{told['operations'] / 1e9:,.0f}",
-            f"{4e-9 * told['numbers']:.2f}",
-        ]
-        for side in TYPES:
-            floor = floor_of(told, peaks, side)
-            cells += [shown_seconds(floor), shown_seconds(told["step"][side]), f"{told['step'][side] / floor:.1f}"]
-        rows.append(tuple(cells))
+    peaks = figures["peaks"]
+    rows = [row(name, told, peaks, side) for name, told in figures["models"].items() for side in TYPES]
     return Outcome(
         "Distance to the floor: a training step here over what the machine needs at least",
-        ("", "Gop", "GB, fp32", "fp32 floor", "step", "ratio", "bf16 floor", "step", "ratio"),
+        ("clips of a step", "in", "Gop", "GB", "floor", "step", "ratio"),
         rows,
         (
             f"Measured peaks: {peaks['fp32'] / 1e9:,.0f} Gop/s in fp32 and {peaks['bf16'] / 1e9:,.0f} in bf16, of "
@@ -123,3 +117,9 @@ def outcome(figures: dict[str, Any]) -> Outcome:
         ),
         figures,
     )
+
+
+def row(name: str, told: dict[str, Any], peaks: dict[str, float], side: str) -> tuple[str, ...]:
+    floor, step = floor_of(told, peaks, side), told["step"][side]
+    needed = (f"{told['operations'] / 1e9:,.0f}", f"{bytes_of(told, side) / 1e9:.2f}")
+    return f"{name} × {told['clips']}", side, *needed, shown_seconds(floor), shown_seconds(step), f"{step / floor:.1f}"

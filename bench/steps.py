@@ -48,26 +48,27 @@ def whole_epochs(steps: list[float], evaluations: list[float], clips: int) -> li
 
 
 def outcome(figures: dict[str, Any]) -> Outcome:
-    rows = []
-    for name, told in figures.items():
-        rows.append(row(f"{name}, step of {told['clips']}", told["step"]))
-        rows.append(row(f"{name}, epoch", told["epoch"]))
+    rows = [
+        row(f"{name} × {told['clips']}", what, side, told[what])
+        for name, told in figures.items()
+        for what in ("step", "epoch")
+        for side in ("fp32", "bf16")
+    ]
     return Outcome(
         "Training: this project against a plain loop as the original study has it",
-        ("", "plain, fp32", "here, fp32", "times as fast", "here, bf16", "times as fast"),
+        ("clips of a step", "", "in", "plain", "here", "times as fast"),
         rows,
         (
             "Medians of the rounds; in brackets the least and the greatest ratio of a round. Sides take turns.",
-            "A step: clips from the disk or the cache, forward, backward, AdamW. SAM, in causal-lm, doubles passes.",
-            f"An epoch is extrapolated from steps and evaluations to {TRAINED} and {EVALUATED} clips.",
-            "Waveforms are noise, latents and codes are random: EnCodec is not run.",
+            "The plain loop is in fp32. A step: clips from the disk or the cache, forward, backward, AdamW;",
+            "causal-lm has SAM, two passes each way. An epoch is extrapolated from steps and evaluations to",
+            f"{TRAINED} and {EVALUATED} clips. Waveforms are noise, latents and codes random: EnCodec is not run.",
         ),
         figures,
     )
 
 
-def row(name: str, seconds: Seconds) -> tuple[str, ...]:
-    cells = [name, shown_seconds(median(seconds["plain"]))]
-    for side in ("fp32", "bf16"):
-        cells += [shown_seconds(median(seconds[side])), shown_ratios(ratios(seconds["plain"], seconds[side]))]
-    return tuple(cells)
+def row(name: str, what: str, side: str, seconds: Seconds) -> tuple[str, ...]:
+    plain, here = seconds["plain"], seconds[side]
+    times = (shown_seconds(median(plain)), shown_seconds(median(here)))
+    return name, what, side, *times, shown_ratios(ratios(plain, here))

@@ -46,7 +46,7 @@ def shown_ratios(each: list[float]) -> str:
 
 def shown_seconds(seconds: float) -> str:
     """Return a time with three digits, in the unit that fits."""
-    for factor, unit in ((1.0, "s"), (1e3, "ms")):
-        if seconds * factor >= 1.0:
-            return f"{seconds * factor:.3g} {unit}" if seconds < 1_000 else f"{seconds / 60:.0f} min"
-    return f"{seconds * 1e6:.3g} µs"
+    if seconds >= 1_000.0:
+        return f"{seconds / 60.0:.0f} min"
+    factor, unit = next((f, u) for f, u in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")) if seconds * f >= 1.0 or u == "µs")
+    return f"{seconds * factor:.3g} {unit}"

@@ -83,7 +83,8 @@ def test_each_model_of_the_study_is_measured(name):
     for what in ("step", "evaluation", "epoch"):
         assert {side: len(each) for side, each in told[what].items()} == {"plain": 1, "fp32": 1, "bf16": 1}
     shown = steps.outcome({name: told})
-    assert [row[0] for row in shown.rows] == [f"{name}, step of 3", f"{name}, epoch"]
+    assert [row[1:3] for row in shown.rows] == [(a, b) for a in ("step", "epoch") for b in ("fp32", "bf16")]
+    assert {row[0] for row in shown.rows} == {f"{name} × 3"}
     assert all(len(row) == len(shown.columns) for row in shown.rows)
     shown = floor.outcome({"peaks": {"fp32": 1e11, "bf16": 2e11, "copy": 1e10}, "models": {name: far}})
     assert all(len(row) == len(shown.columns) for row in shown.rows)
