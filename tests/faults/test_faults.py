@@ -21,7 +21,7 @@ from esc50tune.data.cache import open_cache
 from esc50tune.data.dataset import Dataset
 from sweeps.events import FILE
 from tests.conftest import RATE, SECONDS
-from tests.sweeps.scripts import ROOT, SCRIPT, command, patched, run, start, wait_for_events
+from tests.sweeps.scripts import ROOT, SCRIPT, command, patched, run, slowed, start, wait_for_events
 
 pytestmark = pytest.mark.slow
 GB = 10**9
@@ -208,6 +208,23 @@ def test_interrupted_twice_it_leaves_tables_and_goes_on(tones_folder: Path, tmp_
     assert (folder / "tables").is_dir()
     load_results(folder)
     done = run(*SCRIPT, "--resume", str(folder), "--no-dashboard")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
+
+
+def test_out_of_time_it_ends_with_3_and_goes_on_with_more(tones_folder: Path, tmp_path: Path) -> None:
+    short = ["--set", "epochs=100", "--time-budget", "14s"]
+    line = command(tones_folder, tmp_path, *TWO, "--name", "late", *short)
+    done = run(*line, env=slowed(tmp_path, 0.5))
+    assert done.returncode == 3, done.stdout + done.stderr
+    folder = tmp_path / "late"
+    assert "out of time: 2 trials have not ended" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(f"--resume {folder}")
+    assert (last_run(folder)["how"], (folder / "tables").is_dir()) == ("out of time", True)
+    refused = run(*SCRIPT, "--resume", str(folder), "--time-budget", "2s", "--no-dashboard")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--time-budget: the sweep has run 0:" in refused.stderr
+    done = run(*SCRIPT, "--resume", str(folder), "--time-budget", "1h", "--no-dashboard")
     assert done.returncode == 0, done.stdout + done.stderr
     assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from analysis.load import load_results
 from sweeps.events import FILE
-from tests.sweeps.scripts import ROOT, command, patched, wait_for_events
+from tests.sweeps.scripts import ROOT, command, slowed, wait_for_events
 
 RAY = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--block"]
 
@@ -26,17 +26,6 @@ def free_port() -> int:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         return opened.getsockname()[1]
-
-
-SLOW = """
-import time
-from esc50tune.trial import Trainer
-run_epoch = Trainer.run_epoch
-def slow(self):
-    time.sleep(0.4)
-    return run_epoch(self)
-Trainer.run_epoch = slow
-"""
 
 
 def environment(cache: Path, path: str = "") -> dict[str, str]:
@@ -66,8 +55,8 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
-        self.folder, self.address, self.path = folder, f"127.0.0.1:{port}", ""
-        self.path = patched(folder, SLOW, after="sweeps.trainable")["PYTHONPATH"]
+        self.folder, self.address = folder, f"127.0.0.1:{port}"
+        self.path = slowed(folder, 0.4)["PYTHONPATH"]
         self.started = [self.start("head", "--head", "--include-dashboard=false", f"--port={port}")]
         wait_until(lambda: answers(port))
 

@@ -89,7 +89,7 @@ def test_any_bytes_of_a_sweep(sweep: Path, file: str, data: st.DataObject) -> No
         report(sweep)
 
 
-@inputs(few=40, percent=9)
+@inputs(few=30, percent=9)
 @given(data=st.data())
 def test_any_values_in_a_sweeps_manifest(sweep: Path, data: st.DataObject) -> None:
     content = as_json(data.draw(altered(json.loads((sweep / "manifest.json").read_bytes()))))
@@ -97,7 +97,7 @@ def test_any_values_in_a_sweeps_manifest(sweep: Path, data: st.DataObject) -> No
         report(sweep)
 
 
-@inputs(few=30, percent=8)
+@inputs(few=20, percent=8)
 @given(data=st.data())
 def test_any_events_of_a_sweep(sweep: Path, data: st.DataObject) -> None:
     events = read_lines(sweep / "events.jsonl")
@@ -106,7 +106,7 @@ def test_any_events_of_a_sweep(sweep: Path, data: st.DataObject) -> None:
         report(sweep)
 
 
-@inputs(few=12, percent=6)
+@inputs(few=8, percent=6)
 @given(data=st.data())
 def test_any_values_in_the_manifest_of_the_confirmed_runs(study: Path, data: st.DataObject) -> None:
     path = study / "confirm" / "manifest.json"
@@ -142,7 +142,7 @@ def any_values(study: Path, data: st.DataObject) -> Iterator[None]:
         yield
 
 
-@inputs(few=8, percent=1.7)
+@inputs(few=5, percent=1.7)
 @given(data=st.data())
 def test_any_values_in_drawings(study: Path, data: st.DataObject) -> None:
     with any_values(study, data):

@@ -105,7 +105,7 @@ def with_log(begun: Plan, content: bytes) -> None:
         go_on(begun)
 
 
-@inputs(few=50, percent=4)
+@inputs(few=40, percent=4)
 @given(data=st.data())
 def test_any_values_in_the_log_of_a_sweep_that_goes_on(begun: Plan, data: st.DataObject) -> None:
     with_log(begun, as_lines(data.draw(altered(read_lines(begun.folder / "events.jsonl")))))

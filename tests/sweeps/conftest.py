@@ -14,10 +14,11 @@ from esc50tune.data.cache import open_cache
 from esc50tune.data.dataset import Dataset
 from sweeps.events import FILE
 from tests.conftest import RATE, SECONDS
-from tests.sweeps.scripts import SCRIPT, command, patched, run, start, wait_for_events
+from tests.sweeps.scripts import SCRIPT, command, run, slowed, start, wait_for_events
 
 ARMS = ["baseline", "convnext", "mixup"]
-STUDY = ["--arms", ",".join(ARMS)]
+# ASHA: where trials wait at a rung, those that --extend adds change which of the first ones go on.
+STUDY = ["--arms", ",".join(ARMS), "--scheduler", "asha"]
 ONE_AT_A_TIME = ["--max-concurrent", "1", "--no-dashboard"]
 
 
@@ -70,17 +71,7 @@ class Cut:
 def cut(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     results = tmp_path_factory.mktemp("cut")
     folder, log = results / "cut", results / "cut" / FILE
-    # Slow enough to be cut where it should be.
-    code = """
-import time
-from esc50tune.trial import Trainer
-run_epoch = Trainer.run_epoch
-def slow(self):
-    time.sleep(0.2)
-    return run_epoch(self)
-Trainer.run_epoch = slow
-"""
-    env = patched(results, code, after="sweeps.trainable")
+    env = slowed(results, 0.2)
     line = command(tones_folder, results, *STUDY, "--num-samples", "3", "--name", "cut", *ONE_AT_A_TIME)
     first = start(*line, env=env)
     wait_for_events(log, 8)

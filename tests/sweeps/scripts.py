@@ -82,3 +82,17 @@ builtins.__import__ = importing
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(code)
     return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+
+def slowed(tmp_path: Path, seconds: float) -> dict[str, str]:
+    """Return an environment in which each epoch takes so much longer, so that a sweep can be cut where it should be."""
+    code = f"""
+import time
+from esc50tune.trial import Trainer
+run_epoch = Trainer.run_epoch
+def slow(self):
+    time.sleep({seconds})
+    return run_epoch(self)
+Trainer.run_epoch = slow
+"""
+    return patched(tmp_path, code, after="sweeps.trainable")
