@@ -36,7 +36,7 @@ class Case:
     Attributes:
         name: its arm in `sweeps/architectures.py`.
         config: its knobs; `batch_size` is that of a step.
-        data: clips enough for one step, and as many to evaluate, at most 64.
+        data: the clips of one step, and as many to evaluate.
         files: where the waveforms of each side's clips lie; None for latents.
     """
 

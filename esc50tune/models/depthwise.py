@@ -3,8 +3,8 @@
 Two of torch's three passes need help there. The forward pass is fast without padding alone, so long kernels pad first.
 The gradient of the weights is slow at any length; here it is a matrix product of blocks of the clip, whose diagonals
 it is the sum of. Forward and backward together, with 49 taps and 96 to 512 channels: 3.7 to 6.8 times as fast as torch
-in single precision, 5.6 to 9.6 times in bfloat16. Through the spectrum, with a kept transform of the input, it was as
-fast as this in single precision at best, and has no bfloat16.
+in single precision, 5.6 to 9.6 times in bfloat16. Through the spectrum, with the input's transform kept, it was about
+as fast as this in single precision, and there is no spectrum in bfloat16.
 """
 
 from __future__ import annotations
