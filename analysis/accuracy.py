@@ -86,9 +86,10 @@ def accuracy_interval(
 
     A bootstrap draws the sources of each fold anew, all takes of one together, with seeds averaged (Davison and Hinkley
     1997, "Bootstrap Methods and their Application", 3.8). The runs' noise is too few seeds to draw from; it is added to
-    each draw as Student's t, with the variance between seeds beyond what the clips explain. One seed shows no such
-    variance: the one between folds takes its place, which is rather too large, since folds differ in difficulty too. A
-    single run's interval is that of the one trained model.
+    each draw as Student's t, with the variance beyond what the clips explain: that between seeds, or that between folds
+    where it is larger, since all runs of a fold share a training set. Folds alone tell it where there is one seed. A
+    single run's interval is that of the one trained model. In the simulated world of `python -m sweeps.simulate` these
+    intervals hold the truth in 93 to 94 % of confirmations with 1, 3 and 10 seeds.
 
     Args:
         correct: [seeds, clips] of bool.
@@ -105,12 +106,11 @@ def accuracy_interval(
     for weight, own in zip(clips.weights, np.split(np.arange(len(means)), clips.sources.cumsum()[:-1]), strict=True):
         chosen = own[rng.integers(len(own), size=(draws, len(own)))]
         drawn += weight * means[chosen].sum(axis=1) / clips.takes[chosen].sum(axis=1)
+    by_fold, df = clips.per_fold(means), max(many - 1, 1)
+    beyond = max(0.0, ((by_fold - by_fold.mean()) ** 2).sum() / df - clips.sampling_variance(means).mean())
     if seeds > 1:
-        beyond, df = run_variance(counts[None], clips)[1], many * (seeds - 1)
-    else:
-        by_fold, df = clips.per_fold(means), max(many - 1, 1)
-        beyond = max(0.0, ((by_fold - by_fold.mean()) ** 2).sum() / df - clips.sampling_variance(means).mean())
-    drawn += math.sqrt(beyond / seeds * (clips.weights**2).sum()) * rng.standard_t(df, size=draws)
+        beyond, df = max((beyond, df), (run_variance(counts[None], clips)[1] / seeds, many * (seeds - 1)))
+    drawn += math.sqrt(beyond * (clips.weights**2).sum()) * rng.standard_t(df, size=draws)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(means.sum() / clips.takes.sum()), max(0.0, float(low)), min(1.0, float(high))
 

@@ -66,7 +66,7 @@ def compare(
     Both are pooled where they do not contradict each other (`error_of_differences`). Where neither can be had, nothing
     tells a lucky run from a better arm: the error is then infinite, and no difference is ever seen.
 
-    p values are adjusted by Holm 1979 over all groups, as a reader takes whatever is called different from all of them.
+    p values are adjusted by Holm 1979 over all groups, which are those of one table: it answers one question.
     Intervals have Bonferroni's width, which Holm's verdicts contradict only where Holm calls an arm different that
     Bonferroni would not: its interval then ends at 0, as in Guilbaud 2008, "Simultaneous confidence regions
     corresponding to Holm's step-down procedure", Biometrical Journal 50, and in Strassburger and Bretz 2008,

@@ -74,3 +74,12 @@ def test_the_expected_best_is_the_mean_best_of_all_subsets(n: int) -> None:
 def test_the_expected_best_of_more_values_than_there_are_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match=f"best of {n}.* 3 values"):
         expected_best([0.1, 0.2, 0.3], n)
+
+
+def test_what_all_runs_of_a_fold_share_is_in_the_interval_however_many_seeds_there_are() -> None:
+    # Five training sets of .5, .6, .7, .8 and .9: their mean has a standard error of sqrt(.025 / 5), t of 4 degrees.
+    place = np.tile(np.arange(1000) / 1000, 5)
+    correct = np.repeat((place < np.repeat([0.5, 0.6, 0.7, 0.8, 0.9], 1000))[None], 3, axis=0)
+    accuracy, low, high = accuracy_interval(correct, np.repeat(np.arange(5), 1000), np.arange(5000))
+    assert accuracy == pytest.approx(0.7)
+    assert (accuracy - low, high - accuracy) == pytest.approx([2.776 * np.sqrt(0.025 / 5)] * 2, rel=0.05)
