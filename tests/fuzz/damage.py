@@ -1,7 +1,7 @@
 """How the fuzz tests spoil sound input, and how much of it they try.
 
-The suite tries a few inputs of each kind, the same ones each time. 10,000 in all, in ten minutes, are tried by
-`ESC50TUNE_FUZZ=10000 python -m pytest tests/fuzz --timeout 0`.
+The suite tries a few inputs of each kind, the same ones each time. 10,000 in all, in a quarter of an hour, are
+tried by `ESC50TUNE_FUZZ=10000 python -m pytest tests/fuzz --timeout 0`.
 """
 
 from __future__ import annotations
