@@ -3,7 +3,7 @@
     python tests/faults/kill_driver.py --data PATH --results /tmp/kills -- --arms convnext,mixup --num-samples 8
 
 What follows `--` goes to the sweep. One trial at a time, the events must be equal but for times; with
-`--max-concurrent 2` they come in another order, and rungs may stop others: then no trial may be lost, dealt twice or
+`--max-concurrent 2` they come in another order, and ASHA may stop others: then no trial may be lost, dealt twice or
 otherwise, fail, have an epoch missing or doubled, or an epoch that came out differently.
 """
 

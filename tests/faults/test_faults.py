@@ -212,7 +212,9 @@ def test_interrupted_twice_it_leaves_tables_and_goes_on(tones_folder: Path, tmp_
     assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
 
 
-def test_out_of_time_it_ends_with_3_and_goes_on_with_more(tones_folder: Path, tmp_path: Path) -> None:
+def test_out_of_time_it_ends_with_3_and_goes_on_with_more_time_and_more_trials(
+    tones_folder: Path, tmp_path: Path
+) -> None:
     short = ["--set", "epochs=100", "--time-budget", "14s"]
     line = command(tones_folder, tmp_path, *TWO, "--name", "late", *short)
     done = run(*line, env=slowed(tmp_path, 0.5))
@@ -224,9 +226,11 @@ def test_out_of_time_it_ends_with_3_and_goes_on_with_more(tones_folder: Path, tm
     refused = run(*SCRIPT, "--resume", str(folder), "--time-budget", "2s", "--no-dashboard")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--time-budget: the sweep has run 0:" in refused.stderr
-    done = run(*SCRIPT, "--resume", str(folder), "--time-budget", "1h", "--no-dashboard")
+    done = run(*SCRIPT, "--resume", str(folder), "--time-budget", "1h", "--extend", "2", "--no-dashboard")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
+    trials = load_results(folder).trials
+    assert trials["arm"].tolist() == ["convnext", "mixup"] * 2
+    assert set(trials["reason"]) == {"finished", "stopped"}
 
 
 def test_two_sweeps_at_once_share_one_cache(tones_folder: Path, tmp_path: Path) -> None:

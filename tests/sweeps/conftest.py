@@ -18,7 +18,7 @@ from tests.sweeps.scripts import SCRIPT, command, run, slowed, start, wait_for_e
 
 ARMS = ["baseline", "convnext", "mixup"]
 # ASHA: where trials wait at a rung, those that --extend adds change which of the first ones go on.
-STUDY = ["--arms", ",".join(ARMS), "--scheduler", "asha"]
+STUDY = ["--arms", ",".join(ARMS), "--num-samples", "7"]
 ONE_AT_A_TIME = ["--max-concurrent", "1", "--no-dashboard"]
 
 
@@ -41,7 +41,7 @@ def whole(tones: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         patch.setenv("ESC50TUNE_CACHE", str(tmp_path_factory.mktemp("blind")))
         (open_cache(tones, RATE, SECONDS).folder / "fold-5.npy").unlink()
         results = tmp_path_factory.mktemp("results")
-        more = [*STUDY, "--num-samples", "7", "--name", "first", *ONE_AT_A_TIME, "--wandb", "offline"]
+        more = [*STUDY, "--name", "first", *ONE_AT_A_TIME, "--wandb", "offline"]
         done = run(*command(tones.root, results, *more))
         assert not list(Path(os.environ["ESC50TUNE_CACHE"]).rglob("fold-5.npy"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -50,7 +50,7 @@ def whole(tones: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 @dataclass
 class Cut:
-    """The same sweep, but killed after a trial and interrupted after three, and gone on with each time.
+    """The same sweep, but killed once and interrupted after three trials, and gone on with each time.
 
     Attributes:
         folder: its results folder.
@@ -72,14 +72,13 @@ def cut(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     results = tmp_path_factory.mktemp("cut")
     folder, log = results / "cut", results / "cut" / FILE
     env = slowed(results, 0.2)
-    line = command(tones_folder, results, *STUDY, "--num-samples", "3", "--name", "cut", *ONE_AT_A_TIME)
-    first = start(*line, env=env)
-    wait_for_events(log, 8)
+    first = start(*command(tones_folder, results, *STUDY, "--name", "cut", *ONE_AT_A_TIME), env=env)
+    wait_for_events(log, 11)  # the first trial that goes on at a rung does
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     events = read_events(log)
     again = [*SCRIPT, "--resume", str(folder), *ONE_AT_A_TIME, "--wandb", "offline"]
-    second = start(*again, "--extend", "3", env=env)
+    second = start(*again, env=env)
     wait_for_events(log, 3, "end")
     os.killpg(second.pid, signal.SIGINT)
     printed, _ = second.communicate(timeout=60)

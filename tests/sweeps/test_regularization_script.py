@@ -27,7 +27,7 @@ def test_a_sweep_leaves_manifest_events_checkpoints_and_both_tables(whole: Whole
     assert results.manifest["commit"] is None or len(results.manifest["commit"]) == 40
     assert results.trials["arm"].tolist() == ["baseline", "convnext", "mixup"] * 2
     assert set(results.trials["reason"]) <= {"finished", "stopped"}
-    assert results.trials["score"].notna().sum() >= 3  # the first trial of each arm is never stopped
+    assert results.trials["score"].notna().sum() >= 3  # one of each arm goes on at every rung
     assert len(list((sweep / "checkpoints").iterdir())) == 6
     for name in ("baseline-vs-convnext", "regularization-ablation"):
         assert "optimistic" in (sweep / "tables" / f"{name}.md").read_text()
@@ -40,7 +40,7 @@ def test_debug_runs_a_trial_of_a_sweep_again_with_the_same_results(whole: Whole)
     done = run(*SCRIPT, "--debug", "--trial", "2", "--name", whole.folder.name, "--results", str(whole.folder.parent))
     assert done.returncode == 0, done.stderr
     events = [e for e in load_results(whole.folder).events if e["event"] == "epoch" and e["trial"] == 2]
-    lines = done.stdout.splitlines()[-len(events) :]
+    lines = done.stdout.splitlines()[-4:][: len(events)]  # it was stopped, perhaps; this one is not
     assert [line.split()[1] for line in lines] == [f"{event['train_loss']:.4f}" for event in events]
     assert [line.split()[5] for line in lines] == [f"{100 * event['val_acc']:.1f}" for event in events]
 

@@ -396,11 +396,15 @@ def of_each(events: list[dict[str, Any]], metric: str) -> dict[int, list]:
 @pytest.mark.slow
 def test_the_scripts_log_to_wandb(whole: Whole) -> None:
     assert whole.printed.count(f"wandb sync {whole.folder}/wandb") == 1
-    runs, manifest = logged(whole.folder), json.loads((whole.folder / "manifest.json").read_text())
-    assert [run.id for run in runs] == [run_id(manifest, number) for number in range(6)]
-    assert [run.about["name"] for run in runs][:4] == ["baseline-0000", "convnext-0001", "mixup-0002", "baseline-0003"]
+    manifest = json.loads((whole.folder / "manifest.json").read_text())
+    number_of = {run_id(manifest, number): number for number in range(6)}
+    runs = sorted(logged(whole.folder), key=lambda run: number_of[run.id])
+    assert [run.about["name"] for run in runs] == [
+        *("baseline-0000", "convnext-0001", "mixup-0002"),
+        *("baseline-0003", "convnext-0004", "mixup-0005"),
+    ]
     accuracies = of_each(read_events(whole.folder / FILE), "val_acc")
-    assert [[point["eval_acc"] for point in run.history] for run in runs] == list(accuracies.values())
+    assert {number: [point["eval_acc"] for point in run.history] for number, run in enumerate(runs)} == accuracies
 
 
 @pytest.mark.slow
@@ -409,8 +413,9 @@ def test_a_sweep_that_was_cut_logs_on_from_where_it_is_resumed(cut: Cut) -> None
     manifest = json.loads((cut.folder / "manifest.json").read_text())
     steps: dict[str, list[int]] = {}
     for got in logged(cut.folder):
-        steps.setdefault(got.id, []).extend(point["_step"] for point in got.history)
+        if got.history:  # of one that is stopped after it waited at a rung, a later run logs the end alone
+            steps.setdefault(got.id, []).extend(point["_step"] for point in got.history)
     before, all_epochs = (of_each(events, "epoch") for events in (cut.killed_after, read_events(cut.folder / FILE)))
     after = {number: epochs[len(before.get(number, [])) :] for number, epochs in all_epochs.items()}
     assert steps == {run_id(manifest, number): epochs for number, epochs in after.items() if epochs}
-    assert run_id(manifest, 0) not in steps
+    assert any(before.get(number) and epochs for number, epochs in after.items())  # it was killed within a trial
