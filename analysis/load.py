@@ -82,6 +82,8 @@ def load_results(folder: Path) -> Results:
     if fault := misfit_arms(manifest, arms):
         raise damaged(path, fault)
     log, left_out, confirmed = folder / "events.jsonl", [], None
+    if not is_file(log):
+        left_out.append(f"'{log.name}' is missing: nothing is known of the search's trials.")
     events = read_search(log, left_out)
     foreign = {event["trial"]: event["arm"] for event in deals(events) if event["arm"] not in arms}
     if foreign:

@@ -43,3 +43,10 @@ def test_a_value_that_is_none_on_the_scale_of_its_knob_is_damage(tmp_path: Path,
     edit_deals(folder, config=config, sampled=sampled)
     with pytest.raises(ResultsError, match=r"events.jsonl' is damaged: trial 0 has a value that its arm cannot have"):
         load_results(folder)
+
+
+def test_a_log_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "sweep", **ALONE)
+    assert load_results(folder).left_out == []
+    (folder / "events.jsonl").unlink()
+    assert load_results(folder).left_out == ["'events.jsonl' is missing: nothing is known of the search's trials."]
