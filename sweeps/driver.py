@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from esc50tune.errors import UserError
@@ -32,7 +34,7 @@ class Dealer(ABC):
 
     def __init__(self, log: EventLog, state: SweepState, budget: float | None = None) -> None:
         self.log, self.state, self.budget = log, state, budget
-        self.interrupted, self._choosing, self.trouble = False, False, None
+        self.interrupted, self._busy, self.trouble = False, False, None
         for trial in state.unended:
             self.settle(trial)  # the run may have been killed between an epoch's event and the end's
         self.again = {trial.number for trial in state.unended if not trial.waiting}
@@ -42,17 +44,29 @@ class Dealer(ABC):
         """Return the `deal` event of trial `number`: its arm, its configuration; None when all are dealt."""
 
     def interrupt(self, *_: object) -> None:
-        """Take in a Ctrl-C. Raised within Ray it may be lost, so it is raised again at the next call.
-
-        Within a search's compiled code it would be printed and ignored, and a wrong point dealt: there it waits.
-        """
+        """Take in a Ctrl-C. Raised within Ray it may be lost, so it is raised again at the next call."""
         self.interrupted = True
-        if not self._choosing:
+        if not self._busy:
             raise KeyboardInterrupt
 
     def check_interrupt(self) -> None:
         if self.interrupted:
             raise KeyboardInterrupt
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Put a Ctrl-C off until what is inside is done.
+
+        Within a search's compiled code it would be printed and ignored, and a wrong point dealt; between the writing of
+        an event and the telling of it, `state` would miss it.
+        """
+        self.check_interrupt()
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        self.check_interrupt()
 
     @property
     def out_of_time(self) -> bool:
@@ -65,22 +79,19 @@ class Dealer(ABC):
 
     def deal(self) -> Trial | None:
         """Deal the next trial; None while none is to be dealt."""
-        self.check_interrupt()
-        if self.out_of_time:
-            return None
-        if self.again:
-            number = min(self.again)  # in an order that does not tell whether the sweep was cut
-            self.again.remove(number)
+        with self.undisturbed():
+            if self.out_of_time:
+                return None
+            if self.again:
+                number = min(self.again)  # in an order that does not tell whether the sweep was cut
+                self.again.remove(number)
+                return self.state.trials[number]
+            number = len(self.state.trials)
+            fields = self.next_deal(number)
+            if fields is None:
+                return None
+            self.log.append("deal", trial=number, **fields)
             return self.state.trials[number]
-        number = len(self.state.trials)
-        self._choosing = True
-        fields = self.next_deal(number)
-        self._choosing = False
-        self.check_interrupt()
-        if fields is None:
-            return None
-        self.log.append("deal", trial=number, **fields)
-        return self.state.trials[number]
 
     def record(self, number: int, result: dict[str, Any]) -> bool:
         """Take in an epoch's result; tell whether the trial goes on now.
@@ -88,16 +99,16 @@ class Dealer(ABC):
         Raises:
             RuntimeError: it is not the epoch after the last one.
         """
-        self.check_interrupt()
-        trial = self.state.trials[number]
-        if result["epoch"] != len(trial.epochs) + 1:
-            raise RuntimeError(f"trial {number} reports epoch {result['epoch']} after epoch {len(trial.epochs)}")
-        self.log.append("epoch", trial=number, arm=trial.arm, **result)
-        self.settle(trial)
-        goes_on = trial.reason is None and not trial.waiting
-        if not goes_on:
-            self.judge(trial.arm)
-        return goes_on and not self.out_of_time
+        with self.undisturbed():
+            trial = self.state.trials[number]
+            if result["epoch"] != len(trial.epochs) + 1:
+                raise RuntimeError(f"trial {number} reports epoch {result['epoch']} after epoch {len(trial.epochs)}")
+            self.log.append("epoch", trial=number, arm=trial.arm, **result)
+            self.settle(trial)
+            goes_on = trial.reason is None and not trial.waiting
+            if not goes_on:
+                self.judge(trial.arm)
+            return goes_on and not self.out_of_time
 
     @abstractmethod
     def judge(self, arm: str) -> None:
@@ -115,18 +126,19 @@ class Dealer(ABC):
         Raises:
             UserError: it is no fault of the trial, and the next one would fail as well.
         """
-        trial = self.state.trials[number]
-        if failure.kind == "storage":
-            raise UserError(f"trial {number} cannot read or write its files: {failure.last_line}")
-        change = self.second_try(trial, failure.kind)
-        if change is None:
-            end = {"reason": "error", "epochs": len(trial.epochs), "error": failure.text}
-            self.log.append("end", trial=number, arm=trial.arm, **end)
-            self.judge(trial.arm)
-        else:
-            why = {"kind": failure.kind, "error": failure.last_line}
-            self.log.append("retry", trial=number, arm=trial.arm, epochs=len(trial.epochs), **why, config=change)
-            self.again.add(number)
+        with self.undisturbed():
+            trial = self.state.trials[number]
+            if failure.kind == "storage":
+                raise UserError(f"trial {number} cannot read or write its files: {failure.last_line}")
+            change = self.second_try(trial, failure.kind)
+            if change is None:
+                end = {"reason": "error", "epochs": len(trial.epochs), "error": failure.text}
+                self.log.append("end", trial=number, arm=trial.arm, **end)
+                self.judge(trial.arm)
+            else:
+                why = {"kind": failure.kind, "error": failure.last_line}
+                self.log.append("retry", trial=number, arm=trial.arm, epochs=len(trial.epochs), **why, config=change)
+                self.again.add(number)
 
     @staticmethod
     def second_try(trial: Trial, kind: str) -> dict[str, Any] | None:

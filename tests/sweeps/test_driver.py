@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,25 +59,50 @@ def test_trials_are_dealt_in_turn_defaults_first_and_equally(tmp_path: Path) -> 
     assert driver.deal() is None
 
 
-def test_an_interrupt_while_a_point_is_chosen_deals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disturbed = []
-
-    def choose(*_: object) -> dict:
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt:  # compiled code prints it, and goes on
-            disturbed.append(True)
-        return {}
-
+@pytest.fixture
+def interruptible(tmp_path: Path) -> Iterator[Driver]:
+    """A driver that a Ctrl-C is told to."""
     driver = make_driver(tmp_path, 9)
-    monkeypatch.setattr("sweeps.driver.next_point", choose)
     before = signal.signal(signal.SIGINT, driver.interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            driver.deal()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert (disturbed, read_events(tmp_path / FILE)) == ([], [])
+    yield driver
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_point_that_is_chosen_during_an_interrupt_is_a_true_one(
+    interruptible: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(*_: object) -> dict:
+        point = {"lr": "wrong"}
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            point = {}
+        return point
+
+    monkeypatch.setattr("sweeps.driver.next_point", choose)
+    with pytest.raises(KeyboardInterrupt):
+        interruptible.deal()
+    assert [event["sampled"] for event in read_events(tmp_path / FILE)] == [{}]
+
+
+@pytest.mark.parametrize("call", ["record", "fail"])
+def test_an_interrupt_leaves_log_and_state_equal(
+    interruptible: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    interruptible.deal()
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (fsync(file), os.kill(os.getpid(), signal.SIGINT)))
+    with pytest.raises(KeyboardInterrupt):
+        if call == "record":
+            interruptible.record(0, result(EPOCHS, 0.5) | {"epoch": 1, "diverged": True})
+        else:
+            interruptible.fail(0, Failure("error", "RuntimeError: boom"))
+    replayed = SweepState(interruptible.state.epochs, "none")
+    for event in read_events(tmp_path / FILE):
+        replayed.apply(event)
+    assert replayed.trials == interruptible.state.trials
+    assert replayed.trials[0].reason == {"record": "diverged", "fail": "error"}[call]
+    with pytest.raises(KeyboardInterrupt):  # it may have been lost within Ray
+        interruptible.deal()
 
 
 def test_trials_of_one_index_share_their_seed_across_arms(tmp_path: Path) -> None:
