@@ -21,12 +21,12 @@ from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
 from sweeps.console import Console, say
 from sweeps.driver import Dealer
-from sweeps.dry_run import Cost, measure
 from sweeps.events import EventLog
+from sweeps.packing import measured_share
 from sweeps.progress import Progress
 from sweeps.proposal import points, propose
 from sweeps.resources import Machine, Share, share_machines
-from sweeps.runner import measured_share, only_process, report_end, run_until_interrupt
+from sweeps.runner import only_process, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_confirmation
 from sweeps.travel import Freight, pack, place
@@ -122,7 +122,9 @@ def confirm(args: argparse.Namespace) -> int:
         machines = machines_of(args)
         share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
         if share.gpus and args.gpus_per_trial is None:
-            wanted = measured_share(lambda: [run_cost(plan, run) for run in first_runs(plan)], console)
+            clips, folds = len(plan.dataset.clips), len(plan.dataset.folds)
+            configs = [run.config(0) for run in first_runs(plan)]
+            wanted = measured_share(configs, len(plan.dataset.classes), clips, clips // folds, console)
             share = share_machines(machines, wanted, args.max_concurrent)
         plan.write()
         driver = open_driver(plan)
@@ -143,11 +145,6 @@ def open_driver(plan: Confirmation) -> ConfirmationDriver:
 
 def first_runs(plan: Confirmation) -> list[Run]:
     return [run for run in plan.runs() if (run.fold, run.seed) == (plan.folds[0], 0)]
-
-
-def run_cost(plan: Confirmation, run: Run) -> Cost:
-    clips = len(plan.dataset.clips)
-    return measure(run.config(0), len(plan.dataset.classes), clips, clips // len(plan.dataset.folds))
 
 
 def open_run_clips(plan: Confirmation, run: Run) -> ClipCache:

@@ -86,13 +86,13 @@ def total(machines: Sequence[Machine]) -> Machine:
     return Machine(sum(machine.cpus for machine in machines), sum(machine.gpus for machine in machines))
 
 
-def gpu_share(peak_bytes: int, total_bytes: int, most: int = 4) -> float:
-    """Return the share of a GPU that a trial with this peak memory needs: 1, 1/2, 1/3 or 1/4.
+def trials_that_fit(peak_bytes: int, total_bytes: int, most: int = 8) -> int:
+    """Return how many trials with this peak memory fit a GPU, from 1 to `most`.
 
     Half as much again is kept in reserve, for fragmentation and each process's own CUDA context.
     """
     fit = int(total_bytes // (1.5 * peak_bytes)) if peak_bytes else most
-    return 1.0 / max(1, min(most, fit))
+    return max(1, min(most, fit))
 
 
 def check_precision(precisions: Iterable[str], share: Share) -> None:

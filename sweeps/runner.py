@@ -6,14 +6,13 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from filelock import FileLock, Timeout
 
 from analysis.terminal import write_tables
@@ -22,12 +21,12 @@ from esc50tune.errors import UserError
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.console import Console, clock, say, shown
 from sweeps.driver import Dealer, Driver
-from sweeps.dry_run import Cost, dry_run, plan_cost
+from sweeps.dry_run import dry_run
 from sweeps.events import EventLog
 from sweeps.manifest import begin_run, end_run, write_manifest
+from sweeps.packing import measured_share
 from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.progress import Progress
-from sweeps.resources import gpu_share
 from sweeps.resume import as_asked, check_checkpoints, check_same, read_sweep
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_trial
@@ -54,7 +53,8 @@ def run_sweep(args: argparse.Namespace) -> int:
         dry_run(plan, console)
         return 0
     if plan.share.gpus and args.gpus_per_trial is None:
-        args.gpus_per_trial = measured_share(lambda: [plan_cost(arm, plan) for arm in plan.arms], console)
+        configs, classes = [plan.config(arm) for arm in plan.arms], len(plan.dataset.classes)
+        args.gpus_per_trial = measured_share(configs, classes, plan.train_clips, plan.val_clips, console)
         plan = make_plan(args, machines)
     forced = check_same(before, plan.manifest(), args.force) if before else []
     print_plan(plan, console)
@@ -123,16 +123,6 @@ def only_process(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def measured_share(costs: Callable[[], Sequence[Cost]], console: Console) -> float:
-    """Return the share of a GPU that the hungriest arm needs, from a measured step of each."""
-    if not torch.cuda.is_available():
-        say(console, "no GPU here to measure a trial on: each gets a whole one; --gpus-per-trial for a share")
-        return 1.0
-    peak = max(cost.peak_bytes for cost in costs())
-    torch.cuda.empty_cache()  # this process stays, and the trials need the memory
-    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory)
 
 
 def run_on_ray(

@@ -15,7 +15,7 @@ from rich.console import Console
 from esc50tune.errors import UserError
 from sweeps.cli import make_parser
 from sweeps.plan import Plan, make_plan, print_plan
-from sweeps.resources import Machine, Share, gpu_share, share_machines
+from sweeps.resources import Machine, Share, share_machines
 
 ARMS = ("baseline", "convnext", "dropout")
 LAPTOP = Machine(cpus=2, gpus=0)
@@ -229,14 +229,6 @@ def test_machines_are_shared_among_trials(machines: list[Machine], gpus: float, 
 def test_a_trial_uses_no_more_than_one_gpu(gpus: float) -> None:
     with pytest.raises(UserError, match="must be from 0 to 1"):
         share_machines([Machine(8, 8)], gpus, None)
-
-
-@pytest.mark.parametrize(
-    ("peak", "total", "share"),
-    [(10, 16, 1.0), (10, 31, 0.5), (10, 46, 1 / 3), (1, 100, 0.25), (100, 16, 1.0), (0, 9, 0.25)],
-)
-def test_the_share_of_a_gpu_follows_from_the_measured_peak(peak: int, total: int, share: float) -> None:
-    assert gpu_share(peak, total) == share
 
 
 def test_the_manifest_says_which_regularizers_an_arm_has_on(tones_folder: Path, tmp_path: Path) -> None:
