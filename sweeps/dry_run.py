@@ -2,74 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from rich import box
 from rich.table import Table
 
-from esc50tune.config import TrialConfig
-from esc50tune.data.clips import TrialData
-from esc50tune.features import FEATURES
-from esc50tune.seeds import stream
-from esc50tune.trial import Trainer, default_device
-from sweeps.arms import Arm
 from sweeps.console import Console, clock, say, shown
+from sweeps.cost import measure
 from sweeps.plan import Plan, print_plan
 from sweeps.search import next_point
-
-SLOW_STEP = 1.0  # seconds for one clip from which a whole batch is not waited for
-
-
-def step_seconds(trainer: Trainer) -> float:
-    """Time one training step, after one to warm up; a slow model is timed on one clip and scaled to the batch."""
-    size = len(trainer.data.train)
-    single = timed_step(trainer, 1)
-    if single > SLOW_STEP:
-        return single * size
-    timed_step(trainer, size)
-    return timed_step(trainer, size)
-
-
-def timed_step(trainer: Trainer, size: int) -> float:
-    indices = list(range(size))
-    start = time.perf_counter()
-    trainer.train_batch(indices, {method: stream(0, method.name) for method in trainer.methods}, trainer.config.lr)
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a full trial of an arm takes: about how many seconds, and bytes of GPU memory (0 on a CPU)."""
-
-    seconds: float
-    peak_bytes: int
-
-
-def measure(config: TrialConfig, classes: int, train_clips: int, val_clips: int) -> Cost:
-    """Time one step of a trial on clips of nothing, so that no feature need be computed for it.
-
-    Evaluation is counted as a third of a step for as many clips, or crops.
-    """
-    device = default_device()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    clips = FEATURES[config.feature].example(config, min(config.batch_size, train_clips), classes)
-    trainer = Trainer(config, TrialData(clips, clips), device)
-    views = config.crop_views if config.crop_seconds else 1
-    steps = math.ceil(train_clips / config.batch_size) + views * val_clips / config.batch_size / 3
-    seconds = step_seconds(trainer) * steps * config.epochs
-    return Cost(seconds, torch.cuda.max_memory_reserved() if device.type == "cuda" else 0)
-
-
-def plan_cost(arm: Arm, plan: Plan) -> Cost:
-    """Measure the arm's default setting."""
-    return measure(plan.config(arm), len(plan.dataset.classes), plan.train_clips, plan.val_clips)
 
 
 def dry_run(plan: Plan, console: Console) -> None:
@@ -77,19 +19,20 @@ def dry_run(plan: Plan, console: Console) -> None:
     torch.set_num_threads(plan.share.cpus)
     print_plan(plan, console)
     with console.status("timing a step of each arm"):
-        costs = {arm.name: plan_cost(arm, plan) for arm in plan.arms}
+        clips = len(plan.dataset.classes), plan.train_clips, plan.val_clips
+        seconds = {arm.name: measure(plan.config(arm), *clips).seconds for arm in plan.arms}
     per_arm = plan.trials // len(plan.arms)
     table = Table(title="arms", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("arm", "parameters", "trials", "epochs", "a full trial"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for arm in plan.arms:
         count, epochs = f"{plan.parameters[arm.name]:,}", str(arm.fixed["epochs"])
-        table.add_row(arm.name, count, str(per_arm), epochs, clock(costs[arm.name].seconds))
+        table.add_row(arm.name, count, str(per_arm), epochs, clock(seconds[arm.name]))
     console.print(table)
     say(console, "points    (d: the arm's default setting)")
     for line in points(plan):
         say(console, f"  {line}")
-    total = sum(cost.seconds for cost in costs.values()) * per_arm
+    total = sum(seconds.values()) * per_arm
     about = clock(total / plan.share.slots)
     say(
         console,

@@ -21,7 +21,7 @@ from esc50tune.features import FEATURES
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer
 from sweeps.console import Console, say
-from sweeps.dry_run import measure
+from sweeps.cost import measure
 from sweeps.resources import this_machine, trials_that_fit
 
 SECONDS = 3.0  # that each number of trials trains for

@@ -14,7 +14,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
 from sweeps import packing
 from sweeps.console import Console
-from sweeps.dry_run import Cost
+from sweeps.cost import Cost
 from sweeps.packing import clips_a_second, measured_share, train_for_a_while, trials_that_pay
 from sweeps.resources import Machine, trials_that_fit
 
