@@ -21,6 +21,7 @@ from esc50tune.classifier import Classifier
 from esc50tune.config import TrialConfig
 from esc50tune.data.batch import Batch
 from esc50tune.data.clips import Clips, TrialData, batches
+from esc50tune.data.resident import on_gpu
 from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
@@ -111,14 +112,14 @@ class Trainer:
     """A classifier, its optimizer and its data, one epoch at a time."""
 
     def __init__(self, config: TrialConfig, data: TrialData, device: torch.device) -> None:
-        self.config, self.data, self.device = config, data, device
+        self.config, self.data, self.device = config, on_gpu(data, device), device
         self.epoch = 0
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: by default convolutions round to 10 bits on new cards
         self.methods = active(config)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         self.classifier = Classifier(config, data.num_classes).to(device)
         parts = batches(64, range(len(data.train)))
-        self.classifier.feature.fit(data.train.waves(part).to(device) for part in parts)
+        self.classifier.feature.fit(self.data.train.waves(part).to(device) for part in parts)
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)

@@ -10,6 +10,7 @@ import torch
 
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData
+from esc50tune.data.resident import clip_bytes
 from esc50tune.features import FEATURES
 from esc50tune.seeds import stream
 from esc50tune.trial import Trainer, default_device
@@ -57,4 +58,7 @@ def measure(config: TrialConfig, classes: int, train_clips: int, val_clips: int)
     views = config.crop_views if config.crop_seconds else 1
     steps = math.ceil(train_clips / config.batch_size) + views * val_clips / config.batch_size / 3
     seconds = step_seconds(trainer) * steps * config.epochs
-    return Cost(seconds, torch.cuda.max_memory_reserved() if device.type == "cuda" else 0)
+    if device.type != "cuda":
+        return Cost(seconds, 0)
+    # A trial's clips lie on the GPU beside what a step takes.
+    return Cost(seconds, torch.cuda.max_memory_reserved() + (train_clips + val_clips) * clip_bytes(clips))

@@ -32,12 +32,17 @@ class Clips(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def waves(self, indices: Sequence[int]) -> Tensor:
-        """Return the clips `indices` on the CPU: waveforms [B, 1, T] in -1..1, or features made beforehand."""
+    def stored(self, indices: Sequence[int]) -> Tensor:
+        """Return the clips `indices` as they are stored: 16-bit samples [B, T], or tensors as `waves` returns them."""
 
     @abstractmethod
     def codes(self, indices: Sequence[int]) -> Tensor | None:
         """Return their codes, int64 [B, N, T], or None where the feature has none."""
+
+    def waves(self, indices: Sequence[int]) -> Tensor:
+        """Return the clips `indices`: waveforms [B, 1, T] in -1..1, or features made beforehand."""
+        stored = self.stored(indices)
+        return stored[:, None].float().div_(32_768.0) if stored.dtype == torch.int16 else stored
 
     def batch(self, indices: Sequence[int], device: torch.device) -> Batch:
         targets = F.one_hot(self.labels[indices], self.num_classes).float()
@@ -54,7 +59,7 @@ class ClipsInMemory(Clips):
     num_classes: int
     held_codes: Tensor | None = None
 
-    def waves(self, indices: Sequence[int]) -> Tensor:
+    def stored(self, indices: Sequence[int]) -> Tensor:
         return self.held[indices]
 
     def codes(self, indices: Sequence[int]) -> Tensor | None:
@@ -84,11 +89,8 @@ class ClipSet(Clips):
         """The folds whose recordings it can reach."""
         return tuple(self._arrays)
 
-    def waves(self, indices: Sequence[int]) -> Tensor:
-        rows = np.stack([self._arrays[fold][row] for fold, row in (self._places[i] for i in indices)])
-        if rows.dtype == np.int16:
-            return torch.from_numpy(rows[:, None, :]).float().div_(32_768.0)
-        return torch.from_numpy(rows)
+    def stored(self, indices: Sequence[int]) -> Tensor:
+        return torch.from_numpy(np.stack([self._arrays[fold][row] for fold, row in (self._places[i] for i in indices)]))
 
     def codes(self, indices: Sequence[int]) -> Tensor | None:
         places = [self._places[i] for i in indices]
