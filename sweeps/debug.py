@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from analysis.load import Results, load_results
+from esc50tune.allocator import keep_freed_memory
 from esc50tune.classifier import check_clip_length
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData, open_search_data
@@ -33,6 +34,7 @@ def debug(args: argparse.Namespace) -> None:
     else:
         config, data, threads = default_of_arm(args)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     try:
         print_epochs(train_trial(config, data), config.epochs)
     except RuntimeError:

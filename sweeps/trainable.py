@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from ray import tune
 
+from esc50tune.allocator import keep_freed_memory
 from esc50tune.config import TrialConfig
 from esc50tune.data.cache import ClipCache, save_array
 from esc50tune.data.clips import ClipSet, TrialData, open_confirmation_data, open_search_data
@@ -32,6 +33,7 @@ def checkpoint_path(folder: Path, number: int) -> Path:
 def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
     """Train a frozen configuration on all folds but one, and only then open that one, once, and predict it."""
     torch.set_num_threads(spec["threads"])
+    keep_freed_memory()
     cache, fold = ClipCache.at(unpack(spec["cache"], freight)), spec["fold"]
 
     def test(trainer: Trainer) -> dict[str, float]:
@@ -56,6 +58,7 @@ def run_trial(spec: dict[str, Any], freight: Freight) -> None:
         freight: the clips, for a node that has none; empty on the machine that decoded them.
     """
     torch.set_num_threads(spec["threads"])
+    keep_freed_memory()
     data = search_data(unpack(spec["cache"], freight), Split(tuple(spec["train"]), spec["val"], spec["test"]))
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
     # Ray hides no GPU from a trial that was given none, so the device is named.
