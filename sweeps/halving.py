@@ -29,6 +29,8 @@ def judged(trials: Sequence[Trial], planned: int, epochs: int) -> Iterator[tuple
         if len(trials) < planned or any(trial.reason is None and len(trial.epochs) < rung for trial in trials):
             return
         waiting = [trial for trial in trials if trial.waiting and len(trial.epochs) == rung]
+        if not waiting:
+            continue
         best = sorted((trial for trial in trials if reached(trial, rung)), key=lambda trial: place(trial, rung))
         best = best[: math.ceil(share * planned)]
         for trial in waiting:
