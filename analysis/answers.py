@@ -111,6 +111,6 @@ def nominations(results: Results, names: Callable[[str], str]) -> list[Sentence]
 
 def nomination(row: pd.Series, fold: int) -> str:
     if pd.isna(row["best"]):
-        return "nothing to nominate, since no trial ran its full schedule."
+        return "nothing to nominate, since no trial is known to have run its full schedule."
     runs = "its one full run" if row["full"] == 1 else f"the best of its {row['full']} full runs"
     return f"{row['best']:.1f} % on the validation fold {fold}, {runs}; not tested."

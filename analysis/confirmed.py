@@ -40,6 +40,7 @@ class Confirmed:
         clips: `clips.csv`, in the order of the predictions.
         logits: of each run that counts, over the clips of its fold; not a number where the model had diverged.
         left_out: what is unsound or missing and therefore in no number, a sentence each.
+        unchecked: the labels of arms of which the sweep's log does not tell any more whether it tried what was frozen.
     """
 
     manifest: dict[str, Any]
@@ -47,6 +48,7 @@ class Confirmed:
     clips: pd.DataFrame
     logits: dict[Run, np.ndarray]
     left_out: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
     @cached_property
     def block(self) -> Block:

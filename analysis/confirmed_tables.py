@@ -43,7 +43,7 @@ def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
         arm: accuracy_cells(outcome.accuracy[arm])
         | comparison_cells(comparisons.get(arm))
         | cost_cells(costs.loc[arm])
-        | {"trials": int(trials.get(arm_of(arm), 0)), "seeds": block.seeds, "folds": len(block.folds)}
+        | {"trials": trials.get(arm_of(arm), float("nan")), "seeds": block.seeds, "folds": len(block.folds)}
         for arm in part.members
     }
     frame = with_traits(results, rows)
@@ -56,7 +56,7 @@ def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
     return Table(
         part.name,
         part.title + mark(results.stand_in, frame["encoder"]),
-        confirmed_caption(results),
+        confirmed_caption(results, sum(bool(one.groups) for one in outcome.parts)),
         frame if part.by_feature else frame.drop(columns="feature"),
         columns,
         list(part.groups),
@@ -175,6 +175,6 @@ def cost_columns() -> list[Column]:
         Column(number("epochs", digits=0), "epochs a run"),
         Column(number("seconds", digits=0), "seconds a run", "secs"),
         Column(lambda row: millions(row["parameters"]), "parameters"),
-        Column(number("trials"), "trials spent"),
+        Column(number("trials", digits=0), "trials spent"),
         Column(lambda row: f"{row['seeds']} × {row['folds']}", "seeds × folds"),
     ]

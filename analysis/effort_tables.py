@@ -47,12 +47,13 @@ def stops(epochs: pd.Series) -> Iterator[tuple[int, int]]:
 
 
 def best_of_n_table(results: Results) -> Iterator[Table]:
-    """Yield the expected best of n trials of each arm that has two full ones; nothing where no arm has."""
+    """Yield the expected best of n trials of each arm, up to as many as it has full ones; nothing where no arm has
+    two, for there is no best of one."""
     scores = {arm: trials["score"].dropna() for arm, trials in results.trials.groupby("arm", sort=False)}
-    scores = {arm: values for arm, values in scores.items() if len(values) >= 2}
-    if not scores:
+    scores = {arm: values for arm, values in scores.items() if len(values)}
+    most = max(map(len, scores.values()), default=0)
+    if most < 2:
         return
-    most = max(map(len, scores.values()))
     sizes = [n for n in SIZES if n <= most]
     rows = {
         arm: {"full": len(values)}
@@ -106,5 +107,5 @@ def effort_table(
     results: Results, name: str, title: str, caption: str, frame: pd.DataFrame, columns: list[Column]
 ) -> Table:
     encoders = [traits(arm["fixed"])["encoder"] for arm in results.manifest["arms"]]
-    caption = " ".join([*warnings(results), caption])
+    caption = " ".join(filter(None, [*warnings(results), caption, results.lost]))
     return Table(name, title + mark(results.stand_in, encoders), caption, frame, columns, [], source(results))

@@ -47,6 +47,7 @@ def search_words(results: Results) -> str:
     stopping = "no early stopping" if scheduler == "none" else f"early stopping by {scheduler}"
     folds = f"trained on {folds_words(split['train'])}, selected on {split['val']}, {test}"
     cost = f"{trials['epochs'].sum():,} epochs, {duration(trials['seconds'].sum())}"
+    cost += ", as far as its log tells" * bool(results.lost)
     return f"{manifest['trials']} trials of {len(manifest['arms'])} arms{how}, {stopping}; {folds}; {cost}"
 
 

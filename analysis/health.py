@@ -53,12 +53,14 @@ def too_few_finished(results: Results) -> Iterator[str]:
     dealt = {arm["name"]: int((trials["arm"] == arm["name"]).sum()) for arm in results.manifest["arms"]}
     full = trials[trials["reason"] == "finished"]["arm"].value_counts()
     few = [f"{arm} ({full.get(arm, 0)} of {count})" for arm, count in dealt.items() if full.get(arm, 0) < FEWEST]
-    if few:
+    if few and len(trials):
         where = "in every arm" if len(few) == len(dealt) else ", ".join(few)
         yield f"Fewer than {FEWEST} trials ran in full: {where}; nothing was chosen among full runs."
 
 
 def unequal_budgets(results: Results) -> Iterator[str]:
+    if results.lost:
+        return  # what the log has lost of an arm was in its budget
     arms = [arm["name"] for arm in results.manifest["arms"]]
     dealt = results.trials["arm"].value_counts().reindex(arms, fill_value=0)
     if dealt.nunique() > 1:

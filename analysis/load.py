@@ -22,12 +22,14 @@ class Results:
     """A sweep's manifest and the events of its log, in order, and what was confirmed of it.
 
     Attributes:
-        left_out: what of the files could not be used, a sentence each.
+        lost: what is lost of the search's log, in a sentence; nothing where that is whole.
+        left_out: what else of the files could not be used, a sentence each.
     """
 
     manifest: dict[str, Any]
     events: list[dict[str, Any]]
     confirmed: Confirmed | None = None
+    lost: str = ""
     left_out: list[str] = field(default_factory=list)
 
     @property
@@ -82,9 +84,7 @@ def load_results(folder: Path) -> Results:
     if fault := misfit_arms(manifest, arms):
         raise damaged(path, fault)
     log, left_out, confirmed = folder / "events.jsonl", [], None
-    if not is_file(log):
-        left_out.append(f"'{log.name}' is missing: nothing is known of the search's trials.")
-    events = read_search(log, left_out)
+    events, lost = read_search(log)
     foreign = {event["trial"]: event["arm"] for event in deals(events) if event["arm"] not in arms}
     if foreign:
         left_out.append(f"Trials of no arm of the manifest are left out: {', '.join(sorted({*foreign.values()}))}.")
@@ -97,26 +97,31 @@ def load_results(folder: Path) -> Results:
         confirmed = load_confirmed(folder, arms)
     except ResultsError as error:
         left_out.append(f"ALL CONFIRMED RUNS ARE LEFT OUT: {error}.")
-    return Results(manifest, events, confirmed, left_out)
+    if confirmed and confirmed.unchecked:
+        which = ", ".join(confirmed.unchecked)
+        lost += f"; the confirmed runs of {which} count, though the trials that they were frozen from are not known"
+    return Results(manifest, events, confirmed, f"{lost}." if lost else "", left_out)
 
 
-def read_search(log: Path, left_out: list[str]) -> list[dict[str, Any]]:
-    """Read the events of a search, without damaged ones. Trials that lost some count as unfinished, and have no score:
-    all arms that this may concern are named in `left_out`."""
+def read_search(log: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return the events of a search, without damaged ones, and what is lost, in words; nothing where all is well.
+
+    Trials that lost some events count as unfinished, and have no score: all arms that this may concern are named.
+    """
     events, damages = read_sound_events(log, SEARCH)
     if not damages:
-        return events
+        return events, "" if events else f"'{log.name}' is missing or empty: nothing is known of the search's trials"
     ends = {event["trial"]: event for event in events if event["event"] == "end"}
     epochs = Counter(event["trial"] for event in events if event["event"] == "epoch")
     arms = {event["trial"]: event["arm"] for event in deals(events)}
     whole = {trial for trial, end in ends.items() if end.get("epochs", epochs[trial]) == epochs[trial]}
     named = {line.arm for line in damages if line.arm} | {arm for trial, arm in arms.items() if trial not in whole}
     lines = "that line is" if len(damages) == 1 else f"{len(damages)} such lines are"
-    left_out.append(
+    lost = (
         f"'{log.name}', {damages[0]}; {lines} left out, and trials of {', '.join(sorted(named)) or 'no arm'} that lost "
-        "some count as unfinished."
+        "some count as unfinished"
     )
-    return [event for event in events if event["event"] != "end" or event["trial"] in whole]
+    return [event for event in events if event["event"] != "end" or event["trial"] in whole], lost
 
 
 def misfit_arms(manifest: dict[str, Any], arms: dict[str, dict[str, Any]]) -> str:

@@ -34,11 +34,13 @@ class LeftOut:
     Attributes:
         files: sentences on files as a whole.
         runs: by the labels of arms, the sentences on their runs, each with the runs that stand in it at `{}`.
+        unchecked: the labels of arms that are not left out, though the sweep's log does not tell of their trials.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.runs: dict[str, dict[str, list[str]]] = {}
+        self.unchecked: list[str] = []
 
     def of_arm(self, arm: str, sentence: str) -> None:
         self.runs.setdefault(arm, {})[sentence] = []
@@ -72,14 +74,30 @@ def load_confirmed(folder: Path, arms: Mapping[str, dict[str, Any]]) -> Confirme
     if not is_file(path):
         return None
     manifest, left_out = read_frozen(path), LeftOut()
+    sweep = read_manifest(folder / "manifest.json", MANIFEST)
+    refuse_other_data(sweep, manifest)
     clips = read_clips(path.with_name("clips.csv"), manifest)
     events = read_log(path.with_name("events.jsonl"), left_out)
-    manifest |= searched_folds(folder, manifest, left_out)
+    manifest |= searched_folds(sweep, manifest, left_out)
     leave_out_strays(path.parent, manifest, left_out)
-    manifest["frozen"] = list(tried_by_the_sweep(folder, manifest["frozen"], arms, left_out))
+    manifest["frozen"] = list(tried_by_the_sweep(folder / "events.jsonl", manifest["frozen"], arms, left_out))
     logits = dict(read_runs(path.parent, manifest, clips, last_tries(events), left_out))
-    confirmed = Confirmed(manifest, events, clips, logits)
+    confirmed = Confirmed(manifest, events, clips, logits, unchecked=left_out.unchecked)
     return replace(confirmed, left_out=[*left_out.paragraphs(), *incomplete(confirmed)])
+
+
+def refuse_other_data(sweep: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Refuse runs on other clips than the sweep's: what they say is not of the arms that it chose on its own.
+
+    Raises:
+        ResultsError: the data of the two manifests are not the same.
+    """
+    own, sweeps = (facts["data"]["fingerprint"][:10] for facts in (manifest, sweep))
+    if manifest["data"]["fingerprint"] != sweep["data"]["fingerprint"]:
+        raise ResultsError(
+            f"OTHER DATA: 'confirm/manifest.json' has the fingerprint {own}, the sweep's manifest {sweeps}; move the "
+            "folder 'confirm' to its own sweep, or away, and run sweeps/confirm.py anew"
+        )
 
 
 def read_frozen(path: Path, shape: dict[str, Shape] = CONFIRM) -> dict[str, Any]:
@@ -127,10 +145,19 @@ def read_clips(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
 
 
 def read_log(path: Path, left_out: LeftOut) -> list[dict[str, Any]]:
-    """Read the events, without damaged ones. Costs are counted from all of them or not at all."""
+    """Read the events, without damaged ones. Costs are counted from all of them or not at all.
+
+    Raises:
+        ResultsError: there are predictions, and no event that tells what they are of.
+    """
+    events, damages = read_sound_events(path, CONFIRMED)
+    if not events and any(path.parent.glob("predictions/[!.]*.npy")):  # a dot: a write that was cut
+        raise ResultsError(
+            f"'confirm/{path.name}' is missing or has no sound line, and it alone tells which runs finished, and with "
+            "which configuration; bring it back, or move the folder 'confirm' away and run sweeps/confirm.py anew"
+        )
     if is_cut(path):
         left_out.files.append(f"The last line of 'confirm/{path.name}' was cut, and is left out.")
-    events, damages = read_sound_events(path, CONFIRMED)
     if not damages:
         return events
     what = "it is" if len(damages) == 1 else f"{len(damages)} such lines are"
@@ -139,9 +166,9 @@ def read_log(path: Path, left_out: LeftOut) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] != "epoch"]
 
 
-def searched_folds(folder: Path, manifest: dict[str, Any], left_out: LeftOut) -> dict[str, Any]:
+def searched_folds(sweep: dict[str, Any], manifest: dict[str, Any], left_out: LeftOut) -> dict[str, Any]:
     """Return the sweep's own word on the folds that it searched and the one that it kept: it alone can know."""
-    split = read_manifest(folder / "manifest.json", MANIFEST)["split"]
+    split = sweep["split"]
     folds = {"test_fold": split["test"], "searched": sorted([*split["train"], split["val"]])}
     said = {"test_fold": manifest["test_fold"], "searched": sorted(manifest["searched"])}
     if folds != said:
@@ -158,15 +185,19 @@ def split_words(folds: dict[str, Any]) -> str:
 
 
 def tried_by_the_sweep(
-    folder: Path, frozen: Sequence[dict[str, Any]], arms: Mapping[str, dict[str, Any]], left_out: LeftOut
+    log: Path, frozen: Sequence[dict[str, Any]], arms: Mapping[str, dict[str, Any]], left_out: LeftOut
 ) -> Iterator[dict[str, Any]]:
-    """Yield the frozen configurations that trials of the sweep had."""
-    events, _ = read_sound_events(folder / "events.jsonl", SEARCH)  # what is damaged there is said of the search
+    """Yield the frozen configurations that trials of the sweep had, or may have had where its log has lost events: the
+    confirmed runs are as sound without."""
+    events, damages = read_sound_events(log, SEARCH)  # what is lost there is said of the search
     deals = {event["trial"]: event for event in events if event["event"] == "deal"}
     for entry in frozen:
         arm = label_of(entry)
         if entry["arm"] not in arms:
             left_out.of_arm(arm, f"{arm} is frozen and is no arm of this sweep: left out.")
+        elif entry["trial"] not in deals and (damages or not deals):
+            left_out.unchecked.append(arm)
+            yield entry
         elif fault := never_tried(entry, arms[entry["arm"]], deals):
             left_out.of_arm(arm, f"{arm} is left out: {fault}.")
         else:

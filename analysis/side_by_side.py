@@ -55,6 +55,7 @@ def cautions(studies: Mapping[str, Study]) -> Iterator[str]:
         yield "DIFFERENT DATA: these sweeps did not have the same clips, so that accuracies of two sweeps say nothing."
     for name, study in studies.items():
         told = [*warnings(study.results), *discrepancies(study.results), *divergences(study.results)]
+        told += study.results.left_out
         yield from (f"{name}: {sentence}" for sentence in told)
     yield (
         "Accuracy in % on the tested folds. Only arms of one sweep are compared with each other; verdicts and "

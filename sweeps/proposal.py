@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from analysis.layout import compared, make_parts
 from analysis.load import Results
@@ -44,29 +45,34 @@ def propose(results: Results, plan: Confirmation, difference: float, share: Shar
     tables = [[len(others) for others in part.groups.values()] for part in parts if part.groups]
     if not tables:
         raise UserError("--detect: no two of this sweep's arms are compared with each other")
-    largest = max(tables, key=sum)
-    design = Design(len(plan.folds), max(largest), sum(largest))
-    noise = tell_noise(results, plan, design, console)
-    seeds = seeds_needed(difference, noise, design)
-    if seeds is None:
-        least = 100 * least_difference(noise, ENDLESS, design)
+    # The larger table is adjusted for more comparisons, the smaller one has less to tell its error from.
+    designs = [Design(len(plan.folds), max(sizes), sum(sizes)) for sizes in tables]
+    noise = tell_noise(results, plan, designs, console)
+    needed = [seeds_needed(difference, noise, design) for design in designs]
+    if None in needed:
         say(
             console,
             f"no number of seeds finds a true difference of {100 * difference:g} points here, only more clips do: "
-            f"seeds find {least:.1f} points at best",
+            f"seeds find {100 * floor(noise, designs):.1f} points at best",
         )
         return 0
+    seeds, where = max(needed), "in either table in" if len(tables) > 1 else "in"
     runs = len(plan.frozen) * len(plan.folds) * seeds
     say(
         console,
-        f"{seeds} seeds find a true difference of {100 * difference:g} points in 8 of 10 studies of this design:",
+        f"{seeds} seeds find a true difference of {100 * difference:g} points {where} 8 of 10 studies of this design:",
     )
     say(console, f"{runs} runs on {len(plan.folds)} folds, about {clock(cost(plan, seeds) / share.slots)} ({share})")
     say(console, f"nothing was started: python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}")
     return 0
 
 
-def tell_noise(results: Results, plan: Confirmation, design: Design, console: Console) -> Noise:
+def floor(noise: Noise, designs: Sequence[Design]) -> float:
+    """Return the smallest true difference that seeds without end find in any table."""
+    return max(least_difference(noise, ENDLESS, design) for design in designs)
+
+
+def tell_noise(results: Results, plan: Confirmation, designs: Sequence[Design], console: Console) -> Noise:
     """Return the noise that a difference has, and say where it is from: from runs that are confirmed already, if they
     can tell it."""
     clips = sum(clip.fold in plan.folds for clip in plan.dataset.clips)
@@ -76,22 +82,21 @@ def tell_noise(results: Results, plan: Confirmation, design: Design, console: Co
         # With more folds of equal size, all parts of it shrink alike.
         noise = Noise(found.lasting * tested / clips, found.passing * tested / clips)
         one, endless = (100 * math.sqrt(variance) for variance in (noise.variance(1), noise.lasting))
-        say(
-            console,
+        for line in (
             f"noise     of a difference, measured on the runs confirmed so far: {one:.1f} points with one seed,",
-        )
-        say(console, f"          {endless:.1f} with seeds without end, as the arms know different clips")
+            f"          {endless:.1f} with seeds without end, as the arms know different clips. It is the mean of all",
+            "          comparisons within folds; a table's (≥ x) is of each arm's own noise, and larger where",
+            "          folds disagree on an arm, which seeds do not mend",
+        ):
+            say(console, line)
         return noise
     same, apart = (assumed_noise(clips, len(plan.folds), of_one, ASSUMED) for of_one in (ASSUMED, SAME_ARM))
-    floor = 100 * least_difference(apart, ENDLESS, design)
-    say(
-        console,
+    for line in (
         f"noise     assumed, as no two seeds are confirmed: any two runs disagree on {100 * ASSUMED:g} % of the clips;",
-    )
-    say(
-        console, f"          if those of one arm do on {100 * SAME_ARM:g} % only, as on ESC-10, seeds find no less than"
-    )
-    say(console, f"          {floor:.1f} points, however many: confirm two, then ask again")
+        f"          if those of one arm do on {100 * SAME_ARM:g} % only, as on ESC-10, seeds find no less than",
+        f"          {100 * floor(apart, designs):.1f} points, however many: confirm two, then ask again",
+    ):
+        say(console, line)
     return same
 
 

@@ -15,9 +15,11 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from analysis.caption import seeds_words
 from sweeps.cli import OneSentenceParser, at_least, end_with
 from sweeps.console import Console, say
 from sweeps.simulated_confirmation import (
+    ABLATION,
     ARMS,
     PAIRS,
     SEEDS,
@@ -25,7 +27,9 @@ from sweeps.simulated_confirmation import (
     Assumptions,
     esc50_clips,
     read_clips,
+    simulate_accuracy,
     simulate_confirmation,
+    simulate_report,
 )
 from sweeps.simulated_search import SWEEPS, TRUTHS, compare_schedulers, simulate_search
 
@@ -59,6 +63,15 @@ def print_confirmation(found: dict[str, Any], draws: int, console: Console) -> N
     for seeds, shares in found["found"].items():
         table.add_row(f"{seeds} seeds", *(f"{100 * share:.1f}" for share in shares.values()))
     console.print(table)
+
+
+def print_report(report: dict[str, float], accuracy: dict[str, Any], console: Console) -> None:
+    say(console, f"where a report has two tables, one arm in the first and {ABLATION} in the second, of 5 % each:")
+    say(console, f"{100 * report['false_positive']:6.1f} %  any arm of the report called different where none is")
+    say(console, f"{100 * report['coverage']:6.1f} %  all intervals of the report hold the truth")
+    say(console, f"accuracy of one arm, {accuracy['draws']} simulated:")
+    for seeds, share in accuracy["coverage"].items():
+        say(console, f"{100 * share:6.1f} %  its 95 % interval holds the truth with {seeds_words(int(seeds))}")
 
 
 def print_search(arms: dict[str, dict[str, float]], console: Console) -> None:
@@ -111,6 +124,9 @@ def main() -> int:
     found = simulate_confirmation(clips, assumed, args.draws, rng)
     arms = simulate_search(assumed, args.seed, rng)
     schedulers = compare_schedulers(assumed, args.seed, rng)
+    # Drawn last, so that the numbers above stay those of earlier versions.
+    report, fewer = simulate_report(clips, assumed, args.draws, rng), -(-args.draws // 4)
+    accuracy = {"draws": fewer, "coverage": simulate_accuracy(clips, assumed, fewer, rng)}
     if args.json:
         facts = {"clips": len(clips.folds), "sources": len(np.unique(clips.sources)), "arms": ARMS, "seeds": SEEDS}
         print(
@@ -119,6 +135,8 @@ def main() -> int:
                 | {
                     "draws": args.draws,
                     "assumptions": asdict(assumed) | facts,
+                    "report": report,
+                    "accuracy": accuracy,
                     "search": arms,
                     "schedulers": schedulers,
                 }
@@ -127,6 +145,7 @@ def main() -> int:
     else:
         console = Console()
         print_confirmation(found, args.draws, console)
+        print_report(report, accuracy, console)
         print_search(arms, console)
         print_schedulers(schedulers, console)
     return 0

@@ -1,12 +1,13 @@
 """Confirmations of arms whose true differences are known, simulated from single clips up.
 
-They are judged by `analysis.statistics.compare` itself: how often a true difference is found, how often one is seen
-where none is, and how often the intervals hold the truth.
+They are judged by `analysis.statistics.compare` and `analysis.accuracy.accuracy_interval` themselves: how often a true
+difference is found, how often one is seen where none is, and how often the intervals hold the truth.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import owens_t
 from scipy.stats import norm
 
+from analysis.accuracy import accuracy_interval
 from analysis.power import Design, Noise, assumed_noise, least_difference, seeds_needed
 from analysis.statistics import Comparison, compare
 from esc50tune.errors import UserError
@@ -32,8 +34,11 @@ TAKES = (
 SEEDS = 3
 ARMS = 5  # that are compared with one more
 PAIRS = 5  # of arms, each compared within itself
+ABLATION = 6  # arms that `sweeps/regularization.py` compares with the reference, unless told otherwise
 TABLE_SEEDS = (3, 5, 10)
 TABLE_EFFECTS = (0.0, 0.0, 0.01, 0.02, 0.03)  # of the five arms, in one confirmation
+ACCURACY_SEEDS = (1, 3, 10)
+RESAMPLES = 300  # of the sources, for an accuracy's interval: 10,000 would take minutes, and hold .003 more
 APART = 0.12  # share of clips on which two runs of one arm disagree where arms know different clips
 
 
@@ -146,27 +151,34 @@ class Study:
 
     Attributes:
         effects: by how much the accuracy of each arm is above the assumed one.
-        groups: arms to compare with, each with those that are compared with it; by number.
+        tables: each with arms to compare with, and those that are compared with them; by number.
     """
 
     effects: tuple[float, ...]
-    groups: dict[int, tuple[int, ...]]
+    tables: tuple[dict[int, tuple[int, ...]], ...]
 
     @property
     def differences(self) -> np.ndarray:
-        """The true ones, in the order of `compare`."""
-        return np.array([self.effects[arm] - self.effects[base] for base, arms in self.groups.items() for arm in arms])
+        """The true ones, in the order of `compare`, table by table."""
+        pairs = [(base, arm) for groups in self.tables for base, arms in groups.items() for arm in arms]
+        return np.array([self.effects[arm] - self.effects[base] for base, arm in pairs])
 
 
 def against_one(*effects: float) -> Study:
     """Return a study of arms that are all compared with one without an effect."""
-    return Study((0.0, *effects), {0: tuple(range(1, len(effects) + 1))})
+    return Study((0.0, *effects), ({0: tuple(range(1, len(effects) + 1))},))
 
 
 def in_pairs(*effects: float) -> Study:
     """Return a study of arms each of which is compared with an arm of its own, without an effect."""
     several = tuple(effect for each in effects for effect in (0.0, each))
-    return Study(several, {base: (base + 1,) for base in range(0, len(several), 2)})
+    return Study(several, ({base: (base + 1,) for base in range(0, len(several), 2)},))
+
+
+def in_two_tables() -> Study:
+    """Return the study of a report of `sweeps/regularization.py`, no arm of which has an effect: the reference, 1, is
+    compared with the baseline, 0, in one table, and all others with the reference in another."""
+    return Study((0.0,) * (ABLATION + 2), ({0: (1,)}, {1: tuple(range(2, ABLATION + 2))}))
 
 
 @dataclass(frozen=True)
@@ -187,13 +199,16 @@ class Outcome:
 def simulate_confirmations(
     clips: Clips, assumed: Assumptions, study: Study, seeds: tuple[int, ...], draws: int, rng: np.random.Generator
 ) -> list[Outcome]:
-    """Simulate confirmations of a study; judge each by its first runs alone, once for each number of seeds."""
+    """Simulate confirmations of a study; judge each by its first runs alone, once for each number of seeds, and each
+    table apart, as a report does."""
     parts, accuracies = variances(assumed), assumed.accuracy + np.array(study.effects)
     judged: list[list[list[Comparison]]] = [[] for _ in seeds]
     for _ in range(draws):
         runs = draw_runs(clips, parts, assumed.shared, accuracies, max(seeds), rng)
         for number, found in zip(seeds, judged, strict=True):
-            found.append(compare(dict(enumerate(runs[:, :number])), study.groups, clips.folds, clips.sources))
+            correct = dict(enumerate(runs[:, :number]))
+            tables = (compare(correct, groups, clips.folds, clips.sources) for groups in study.tables)
+            found.append([comparison for table in tables for comparison in table])
     return [outcome(found, study.differences) for found in judged]
 
 
@@ -247,6 +262,25 @@ def simulate_confirmation(clips: Clips, assumed: Assumptions, draws: int, rng: n
             "coverage": float(pairs.covered.mean()),
         },
     }
+
+
+def simulate_report(clips: Clips, assumed: Assumptions, draws: int, rng: np.random.Generator) -> dict[str, float]:
+    """Return what reports of two tables say where no arm has an effect, as shares of those simulated."""
+    [null] = simulate_confirmations(clips, assumed, in_two_tables(), (SEEDS,), draws, rng)
+    return {"false_positive": float(null.different.any(axis=1).mean()), "coverage": float(null.covered.mean())}
+
+
+def simulate_accuracy(clips: Clips, assumed: Assumptions, draws: int, rng: np.random.Generator) -> dict[str, float]:
+    """Return, by the number of seeds, how often an arm's accuracy interval holds its accuracy on all clips there could
+    be, as shares of the confirmations simulated."""
+    parts, held = variances(assumed), Counter()
+    for draw in range(draws):
+        [runs] = draw_runs(clips, parts, assumed.shared, np.array([assumed.accuracy]), max(ACCURACY_SEEDS), rng)
+        for seeds in ACCURACY_SEEDS:
+            # With one seed for all, the errors of few resamples would be the same in all, and never even out.
+            _, low, high = accuracy_interval(runs[:seeds], clips.folds, clips.sources, draws=RESAMPLES, seed=draw)
+            held[seeds] += low <= assumed.accuracy <= high
+    return {str(seeds): held[seeds] / draws for seeds in ACCURACY_SEEDS}
 
 
 def noise_of(clips: Clips, assumed: Assumptions) -> Noise:

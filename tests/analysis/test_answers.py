@@ -125,4 +125,6 @@ def test_without_confirmed_runs_each_arms_nomination_is_told_as_one(tmp_path: Pa
     assert str(answer.sentences[2]) == (
         f"mixup: {best:.1f} % on the validation fold 4, the best of its 2 full runs; not tested."
     )
-    assert str(answer.sentences[3]) == "shift: nothing to nominate, since no trial ran its full schedule."
+    assert str(answer.sentences[3]) == (
+        "shift: nothing to nominate, since no trial is known to have run its full schedule."
+    )

@@ -12,11 +12,13 @@ from analysis.alerts import alerts
 from analysis.answers import headline
 from analysis.confirmed import Block, Confirmed
 from analysis.confirmed_tables import clean_table, confirmed_tables
+from analysis.effort_tables import effort_tables
 from analysis.error_tables import error_tables
+from analysis.facts import facts
 from analysis.health import health_checks
 from analysis.load import Results, load_results
-from analysis.load_confirmed import load_confirmed
 from analysis.outcome import make_outcome
+from analysis.search_tables import search_tables
 from tests.analysis.made import ARMS, edit_json, predictions, write_events, write_right, write_study
 
 
@@ -278,15 +280,33 @@ def test_predictions_of_a_run_that_was_never_dealt_have_no_number(study: Path) -
     assert "The log does not say that mixup, fold 3, seed 1 finished" in said(study)
 
 
-def test_without_a_log_no_run_counts_and_each_arm_is_named_once(study: Path) -> None:
-    (study / "confirm" / "events.jsonl").unlink()
-    found = confirmed(study)
-    assert found.logits == {}
-    runs = "fold 1, seed 0; fold 1, seed 1; fold 2, seed 0; fold 2, seed 1 and 6 more"
-    assert found.left_out[:-2] == [
-        f"The log does not say that {arm['name']}, {runs} finished: left out, though there are predictions."
-        for arm in ARMS
+@pytest.mark.parametrize("content", [None, b"", b'{"seq": 0, "ev', b"no json\n"])
+def test_without_any_event_no_run_counts_and_that_is_one_sentence(study: Path, content: bytes | None) -> None:
+    log = study / "confirm" / "events.jsonl"
+    log.unlink() if content is None else log.write_bytes(content)
+    results = load_results(study)
+    assert results.confirmed is None
+    assert alerts(results) == [
+        "ALL CONFIRMED RUNS ARE LEFT OUT: 'confirm/events.jsonl' is missing or has no sound line, and it alone tells "
+        "which runs finished, and with which configuration; bring it back, or move the folder 'confirm' away and run "
+        "sweeps/confirm.py anew."
     ]
+
+
+def test_a_second_phase_that_has_just_begun_misses_no_log(study: Path) -> None:
+    (study / "confirm" / "events.jsonl").unlink()
+    for path in (study / "confirm" / "predictions").iterdir():
+        path.rename(path.with_name(f".{path.name}"))  # a write that was cut
+    assert confirmed(study).left_out[0].startswith("INCOMPLETE: missing 40 of 40 confirmed runs ")
+
+
+def test_runs_of_an_arm_of_which_the_log_says_nothing_are_named_in_a_sentence(study: Path) -> None:
+    events = events_of(study)
+    write_log(study, [event for event in events if event["arm"] != "mixup"])
+    runs = "fold 1, seed 0; fold 1, seed 1; fold 2, seed 0; fold 2, seed 1 and 6 more"
+    assert confirmed(study).left_out[0] == (
+        f"The log does not say that mixup, {runs} finished: left out, though there are predictions."
+    )
 
 
 def test_the_last_try_of_a_run_decides(study: Path) -> None:
@@ -342,21 +362,6 @@ def test_what_a_deal_does_not_tell_of_its_configuration_follows_from_its_arm(stu
     assert confirmed(study).left_out == []
 
 
-def test_a_bad_line_in_the_searchs_log_leaves_out_the_arm_alone_that_cannot_be_checked(study: Path) -> None:
-    lines = (study / "events.jsonl").read_text().splitlines()
-    place = next(
-        place
-        for place, line in enumerate(lines)
-        if json.loads(line)["event"] == "deal" and json.loads(line)["trial"] == entry_of(study, "mixup")["trial"]
-    )
-    lines[place] = lines[place][:-9]
-    (study / "events.jsonl").write_text("\n".join(lines) + "\n")
-    found = load_confirmed(study, {arm["name"]: arm for arm in ARMS})
-    assert found.block == Block(("baseline", "convnext", "shift"), (1, 2, 3, 4, 5), 2)
-    (sentence,) = found.left_out
-    assert sentence.startswith("mixup is left out: it was frozen from trial ")
-
-
 def damage_search(folder: Path, arm: str, kind: str) -> None:
     """Spoil the first deal, the second epoch or the end of an arm's frozen trial in the search's log."""
     path = folder / "events.jsonl"
@@ -368,16 +373,49 @@ def damage_search(folder: Path, arm: str, kind: str) -> None:
     path.write_bytes(b"\n".join([*lines, b""]))
 
 
-@pytest.mark.parametrize(("kind", "arms"), [("deal", 3), ("epoch", 4), ("end", 4)])
-def test_a_bad_line_in_the_searchs_log_hides_no_sound_confirmed_run(study: Path, kind: str, arms: int) -> None:
+UNSEEN = "; the confirmed runs of {} count, though the trials that they were frozen from are not known."
+
+
+@pytest.mark.parametrize("arm", ["convnext", "mixup"])  # the reference, and one that is compared with it
+@pytest.mark.parametrize("kind", ["deal", "epoch", "end"])
+def test_a_bad_line_in_the_searchs_log_hides_no_verdict_and_is_one_sentence(study: Path, arm: str, kind: str) -> None:
     before = load_results(study)
-    damage_search(study, "mixup", kind)
+    damage_search(study, arm, kind)
     results = load_results(study)
-    assert len(results.confirmed.logits) == 10 * arms
+    found, was = make_outcome(results), make_outcome(before)
+    assert (found.comparisons, found.accuracy) == (was.comparisons, was.accuracy)
     assert len(results.trials["score"].dropna()) == len(before.trials["score"].dropna()) - 1
-    (sentence,) = results.left_out
+    (sentence,) = alerts(results)
     assert "is damaged: it is no JSON; " in sentence
-    assert sentence.endswith(" left out, and trials of mixup that lost some count as unfinished.")
+    lost = f" left out, and trials of {arm} that lost some count as unfinished"
+    assert sentence.endswith(lost + (UNSEEN.format(arm) if kind == "deal" else "."))
+    assert not [check for check in health_checks(results, found) if check.startswith("Unequal budgets")]
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"seq": 0, "ev'])
+def test_without_the_searchs_log_the_verdicts_stay_and_one_sentence_tells(study: Path, content: bytes | None) -> None:
+    before, log = make_outcome(load_results(study)).comparisons, study / "events.jsonl"
+    log.unlink() if content is None else log.write_bytes(content)
+    results = load_results(study)
+    outcome = make_outcome(results)
+    assert outcome.comparisons == before
+    lost = "'events.jsonl' is missing or empty: nothing is known of the search's trials"
+    cut = ["The last line of 'events.jsonl' was cut, and is left out."] * bool(content)
+    assert alerts(results) == [lost + UNSEEN.format("baseline, convnext, mixup, shift"), *cut]
+    assert health_checks(results, outcome) == []
+    cells = {table.name: table.cells(table.on_paper) for table in confirmed_tables(results, outcome)}
+    assert all(cells[-2] == "–" for rows in cells.values() for cells in rows)  # trials spent
+    assert all(lost in table.caption for table in [*search_tables(results), *effort_tables(results)])
+    assert dict(facts(results))["Search"].endswith("; 0 epochs, 0 s of training, as far as its log tells")
+
+
+def test_a_frozen_trial_that_a_sound_log_has_not_is_no_lost_one(study: Path) -> None:
+    damage_search(study, "shift", "deal")
+    freeze_as(study, "mixup", trial=entry_of(study, "convnext")["trial"])
+    found = confirmed(study)
+    assert found.unchecked == ["shift"]
+    assert found.block.arms == ("baseline", "convnext", "shift")
+    assert found.left_out[0].startswith("mixup is left out: it was frozen from trial ")
 
 
 def test_what_is_left_of_an_arm_has_no_default_setting_where_that_is_lost(study: Path) -> None:
@@ -541,13 +579,23 @@ def results_with(folder: Path, **changes) -> Results:
     return load_results(folder)
 
 
-def test_other_data_or_code_than_the_sweeps_is_said(study: Path) -> None:
+def test_runs_of_other_data_than_the_sweeps_are_left_out_and_that_is_one_sentence(study: Path) -> None:
     data = json.loads((study / "confirm" / "manifest.json").read_text())["data"]
-    results = results_with(study, data=data | {"fingerprint": "other"}, commit="f" * 40, dirty=True)
+    results = results_with(study, data=data | {"fingerprint": "0123456789abc"}, commit="f" * 40, dirty=True)
+    assert make_outcome(results) is None
     assert alerts(results) == [
-        "OTHER DATA: the confirmed runs had other clips than the sweep that chose their configurations.",
+        "ALL CONFIRMED RUNS ARE LEFT OUT: OTHER DATA: 'confirm/manifest.json' has the fingerprint 0123456789, the "
+        "sweep's manifest abc; move the folder 'confirm' to its own sweep, or away, and run sweeps/confirm.py anew."
+    ]
+
+
+def test_runs_of_other_code_than_the_sweeps_count_and_that_is_said(study: Path) -> None:
+    before = make_outcome(load_results(study)).comparisons
+    results = results_with(study, commit="f" * 40, dirty=True)
+    assert make_outcome(results).comparisons == before
+    assert alerts(results) == [
         "OTHER CODE: the confirmed runs ran on commit ffffffffff with uncommitted changes, the sweep on commit "
-        "0123456789.",
+        "0123456789; none is left out, as all share it."
     ]
 
 
@@ -560,7 +608,7 @@ def test_changes_that_no_commit_tells_are_other_code(study: Path) -> None:
     edit_json(study / "manifest.json", code="then", dirty=True)
     assert alerts(results_with(study, code="now", dirty=True)) == [
         "OTHER CODE: the confirmed runs ran on commit 0123456789 with uncommitted changes, and on other changes than "
-        "the sweep."
+        "the sweep; none is left out, as all share it."
     ]
 
 

@@ -9,12 +9,14 @@ import pytest
 import analysis.outcome
 from analysis.confirmed_tables import clean_table, confirmed_tables
 from analysis.error_tables import error_tables
+from analysis.latex import as_latex
 from analysis.load import load_results
 from analysis.outcome import make_outcome
 from analysis.render import as_markdown
 from analysis.statistics import Comparison
 from analysis.table import Table
-from tests.analysis.made import ARMS, FIXED, csv_rows, edit_json, made_arm, shown, write_right, write_study
+from analysis.terminal import write_tables
+from tests.analysis.made import ARMS, FIXED, captured, csv_rows, edit_json, made_arm, shown, write_right, write_study
 
 # in every run, of the 12 clips of a fold, which are four each of three classes
 HALF = [True] * 6 + [False] * 6
@@ -128,6 +130,13 @@ def test_cost_is_that_of_a_run_beside_what_the_search_spent(study: Path) -> None
     assert [row[name] for name in names] == ["4", "6", "0.00 M", "3", "2 × 5"]
 
 
+def test_trials_of_an_arm_that_the_searchs_log_has_lost_are_not_counted_as_none(study: Path) -> None:
+    lines = [line for line in (study / "events.jsonl").read_text().splitlines() if '"arm": "mixup"' not in line]
+    (study / "events.jsonl").write_text("\n".join([*lines, "no json", ""]))
+    rows = on_paper(tables_of(study)["regularization-ablation"])
+    assert [rows[arm]["trials spent"] for arm in ("convnext", "mixup", "shift")] == ["3", "–", "3"]
+
+
 def test_costs_that_the_log_does_not_tell_are_missing(study: Path) -> None:
     with (study / "confirm" / "events.jsonl").open("a") as log:
         log.write("no json\n")
@@ -154,6 +163,24 @@ def test_folds_that_the_search_used_are_named_in_every_form(study: Path) -> None
     tables = tables_of(study)
     for name in ("baseline-vs-convnext", "regularization-ablation", "per-class", "confused-pairs"):
         assert words in as_markdown(tables[name])
+
+
+FALSE_CALLS = "the chance of any false call is 5 % in each table, up to 10 % in the 2 together"
+
+
+def test_what_two_tables_together_may_call_falsely_is_said_in_every_form(study: Path) -> None:
+    console = captured()
+    write_tables(study, console)
+    assert FALSE_CALLS in " ".join(console.file.getvalue().split())
+    for name in ("baseline-vs-convnext", "regularization-ablation"):
+        for form in (as_markdown, as_latex):
+            assert FALSE_CALLS in form(tables_of(study)[name]).replace("\\%", "%")
+
+
+@pytest.mark.parametrize("arms", [ARMS[:2], [ARMS[1] | {"against": None}, *ARMS[2:]]])
+def test_one_table_of_comparisons_says_nothing_of_several(tmp_path: Path, arms: list[dict]) -> None:
+    tables = tables_of(write_study(tmp_path / "study", arms=arms, top=2))  # the first arm's second one stands alone
+    assert not any("false call" in table.caption for table in tables.values())
 
 
 def test_runs_on_the_clean_fold_alone_have_no_table_apart(tmp_path: Path) -> None:
@@ -244,7 +271,8 @@ def test_without_a_confusion_there_is_no_table_of_pairs(study: Path) -> None:
 
 def test_runs_of_other_code_are_marked_in_every_table(study: Path) -> None:
     edit_json(study / "confirm" / "manifest.json", commit=None)
-    words = "OTHER CODE: the confirmed runs ran on code of no known commit, the sweep on commit 0123456789."
+    words = "OTHER CODE: the confirmed runs ran on code of no known commit, the sweep on commit 0123456789; none is "
+    words += "left out, as all share it."
     assert all(words in table.caption for table in tables_of(study).values())
 
 

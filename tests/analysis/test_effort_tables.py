@@ -53,13 +53,16 @@ def test_trials_are_counted_by_how_they_ended(sweep: Path) -> None:
     assert "no test" in table.caption
 
 
-def test_the_expected_best_is_of_full_runs_and_needs_two(sweep: Path) -> None:
-    frame = tables_of(sweep)["best-of-n"].frame
-    assert frame.index.tolist() == ["convnext", "mixup"]
-    assert frame["n = 1"].tolist() == [50.0, 60.0]
-    assert frame["n = 2"].tolist() == [56.67, 70.0]  # of .4, .5, .6 two of the three pairs have .6, one has .5
+def test_the_expected_best_is_of_full_runs_and_of_no_more_than_an_arm_has(sweep: Path) -> None:
+    table = tables_of(sweep)["best-of-n"]
+    frame = table.frame
+    assert frame.index.tolist() == ["baseline", "convnext", "mixup"]
+    assert frame["full"].tolist() == [1, 3, 2]
+    assert frame["n = 1"].tolist() == [50.0, 50.0, 60.0]  # their means
+    assert frame["n = 2"].tolist()[1:] == [56.67, 70.0]  # of .4, .5, .6 two of the three pairs have .6, one has .5
     assert frame.loc["convnext", "n = 3"] == 60.0
-    assert math.isnan(frame.loc["mixup", "n = 3"])
+    assert math.isnan(frame.loc["baseline", "n = 2"]) and math.isnan(frame.loc["mixup", "n = 3"])
+    assert table.cells(table.on_paper)[0] == ["baseline", "1", "50.0", "–", "–"]
     assert "n = 5" not in frame
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.alerts import alerts
 from analysis.errors import ResultsError
 from analysis.load import load_results
 from tests.analysis.made import ARMS, FIXED, write_study
@@ -47,6 +48,8 @@ def test_a_value_that_is_none_on_the_scale_of_its_knob_is_damage(tmp_path: Path,
 
 def test_a_log_that_is_missing_is_named(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "sweep", **ALONE)
-    assert load_results(folder).left_out == []
+    assert load_results(folder).lost == ""
     (folder / "events.jsonl").unlink()
-    assert load_results(folder).left_out == ["'events.jsonl' is missing: nothing is known of the search's trials."]
+    results = load_results(folder)
+    assert results.lost == "'events.jsonl' is missing or empty: nothing is known of the search's trials."
+    assert alerts(results) == [results.lost]

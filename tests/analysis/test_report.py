@@ -120,6 +120,16 @@ def test_the_page_is_whole_and_needs_no_other_file_and_no_script(page: str) -> N
     assert "prefers-color-scheme: dark" in page
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_what_scrolls_sideways_is_shaded_where_there_is_more(page: str, side: str) -> None:
+    """A shade stays at its edge; a cover on top of it moves with what is scrolled, so that it hides the last one."""
+    (rule,) = re.findall(r"\.scroll, \.picture \{([^}]*)\}", page)
+    assert "overflow-x: auto" in rule
+    cover, shade = (rule.index(f"{how} {side} / ") for how in ("local", "scroll"))
+    assert cover < shade  # the first is on top
+    assert page.count('<div class="scroll"') == page.count("<table>") > 0
+
+
 def test_a_figure_and_its_sign_are_not_parted_and_a_rows_name_stays_in_sight(study: Path) -> None:
     body = (study / "report" / "index.html").read_text().partition("<body>")[2]
     assert "95\N{NO-BREAK SPACE}% interval" in body and " %" not in body
@@ -171,6 +181,12 @@ def test_the_terminal_has_the_two_main_tables_and_the_checks_alone_within_80_col
     assert [line for line in lines if line.startswith("Check: ")]
     assert max(len(line) for line in lines if not line.startswith("report  ")) <= 80
     assert lines[-1] == f"report    {study / 'report' / 'index.html'}"
+
+
+def test_the_chance_of_a_false_call_in_several_tables_is_said_on_every_page(study: Path, page: str) -> None:
+    words = "the chance of any false call is 5 % in each table, up to 10 % in the 2 together"
+    assert words in Reader(page).text
+    assert words in (study / "report" / "report.md").read_text()
 
 
 def test_a_folder_that_was_moved_makes_the_same_report_elsewhere(study: Path, tmp_path: Path) -> None:
@@ -244,19 +260,25 @@ def test_sweeps_of_different_data_are_told_apart(tmp_path: Path, no_figures) -> 
 
 def test_confirmed_runs_that_are_not_of_their_sweep_are_told_side_by_side(tmp_path: Path, no_figures) -> None:
     first, second = write_study(tmp_path / "one"), write_study(tmp_path / "two")
-    data = read_study(second).results.confirmed.manifest["data"] | {"fingerprint": "other"}
-    edit_json(second / "confirm" / "manifest.json", data=data, commit="f" * 40)
+    edit_json(second / "confirm" / "manifest.json", commit="f" * 40)
     lost = np.full((12, 3), np.nan, np.float32)
     np.save(predictions(second, "mixup", 1, 0), lost)
     write_report([read_study(first), read_study(second)], tmp_path / "joint")
     joined = (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
     for words in (
-        "two: OTHER DATA: the confirmed runs had other clips than the sweep",
-        "two: OTHER CODE: the confirmed runs ran on commit ffffffffff, the sweep on commit 0123456789.",
+        "two: OTHER CODE: the confirmed runs ran on commit ffffffffff, the sweep on commit 0123456789; none is left",
         "two: DIVERGED: confirmed runs of mixup (1 of 10);",
     ):
         assert words in joined
     assert "one: " not in joined
+    data = read_study(second).results.confirmed.manifest["data"] | {"fingerprint": "other"}
+    edit_json(second / "confirm" / "manifest.json", data=data)
+    write_report([read_study(first), read_study(second)], tmp_path / "joint")
+    joined = (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
+    assert "two: ALL CONFIRMED RUNS ARE LEFT OUT: OTHER DATA: " in joined
+    assert [line.split("|")[-3].strip() for line in joined.splitlines() if line.startswith("| two")] == [
+        "not confirmed"
+    ] * 4
 
 
 def test_a_new_report_replaces_the_old_one_whole(tmp_path: Path, no_figures) -> None:
@@ -366,4 +388,5 @@ def test_a_sweep_that_was_interrupted_before_its_first_trial_has_a_report(tmp_pa
     (folder / "events.jsonl").unlink()
     done = run(folder)
     assert done.returncode == 0, done.stderr
-    assert "INCOMPLETE: 12 of 12 trials have not ended" in (folder / "report" / "report.md").read_text()
+    lost = "'events.jsonl' is missing or empty: nothing is known of the search's trials."
+    assert lost in (folder / "report" / "report.md").read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.load import Results, load_results
+from analysis.power import Design, assumed_noise, power
 from esc50tune.data.dataset import Dataset
 from esc50tune.errors import UserError
 from sweeps.confirmation import plan_confirmation
@@ -25,9 +26,9 @@ def searched(tones: Dataset, against: str | None = "baseline") -> Results:
     return results
 
 
-def proposed(results: Results, folder: Path, percent: float) -> str:
+def proposed(results: Results, folder: Path, percent: float, folds: str = "all") -> str:
     console = captured()
-    plan = plan_confirmation(results, folder, 1, "all", 1)
+    plan = plan_confirmation(results, folder, 1, folds, 1)
     propose(results, plan, percent / 100, share_machines([Machine(2, 0)], None, None), console)
     return " ".join(console.file.getvalue().split())
 
@@ -54,6 +55,7 @@ def test_what_is_confirmed_tells_the_noise(tones: Dataset, tmp_path: Path) -> No
     assert noise.lasting >= 0 < noise.passing
     said = proposed(results, tmp_path, 30)
     assert f"measured on the runs confirmed so far: {100 * (noise.lasting + noise.passing) ** 0.5:.1f} points" in said
+    assert "the mean of all comparisons within folds; a table's (≥ x) is of each arm's own noise, and larger" in said
     assert "assumed" not in said
 
 
@@ -75,6 +77,29 @@ def test_a_difference_below_what_clips_allow_gets_no_number_of_seeds(tones: Data
     results = replace(searched(tones), confirmed=confirmed(tmp_path / "study").confirmed)
     said = proposed(results, tmp_path, 0.01)
     assert "no number of seeds finds a true difference of 0.01 points here, only more clips do" in said
+
+
+@pytest.mark.parametrize(("folds", "tested", "percent"), [("test", 1, 50), ("all", 5, 16)])
+def test_seeds_are_those_of_the_table_that_needs_more(
+    tones: Dataset, tmp_path: Path, folds: str, tested: int, percent: int
+) -> None:
+    """On one fold that is the small one, whose error is told from fewer runs; on five the large one."""
+    names = ["baseline", "convnext", *(f"arm{number}" for number in range(6))]
+    results = results_of(tones, {arm: [0.5] for arm in names})
+    for arm, against in zip(results.manifest["arms"], [None, "baseline", *["convnext"] * 6], strict=True):
+        arm |= {"against": against, "on": [], "fixed": {"model": "convnext"}}
+    results.manifest["reference"] = "convnext"
+    noise = assumed_noise(12 * tested, tested)
+
+    def enough(compared: int) -> int:
+        design = Design(tested, compared, compared)
+        return next(s for s in range(design.least_seeds, 99) if power(percent / 100, noise, s, design) >= 0.8)
+
+    most = max(enough(1), enough(6))
+    assert most == enough(1 if folds == "test" else 6) > enough(6 if folds == "test" else 1)
+    said = proposed(results, tmp_path, percent, folds)
+    assert f"{most} seeds find a true difference of {percent} points in either table in 8 of 10 studies" in said
+    assert f"{8 * tested * most} runs on {tested} folds" in said
 
 
 def test_without_arms_to_compare_there_is_nothing_to_detect(tones: Dataset, tmp_path: Path) -> None:

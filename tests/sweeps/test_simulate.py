@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from analysis.accuracy import Clips as Sampled
+from analysis.layout import make_parts
 from analysis.power import CLUSTERING
+from analysis.statistics import compare
 from esc50tune.errors import UserError
-from sweeps import simulated_search
+from sweeps import simulated_confirmation, simulated_search
 from sweeps.events import EventLog
 from sweeps.simulate import main
 from sweeps.simulated_confirmation import (
@@ -24,9 +27,12 @@ from sweeps.simulated_confirmation import (
     draw_runs,
     esc50_clips,
     in_pairs,
+    in_two_tables,
     read_clips,
+    simulate_accuracy,
     simulate_confirmation,
     simulate_confirmations,
+    simulate_report,
     variances,
 )
 from sweeps.simulated_search import (
@@ -39,6 +45,7 @@ from sweeps.simulated_search import (
     simulated_arms,
     true_curve,
 )
+from sweeps.studies import regularization
 
 ASSUMED = Assumptions()
 
@@ -89,7 +96,7 @@ def test_runs_of_one_arm_disagree_less_where_arms_know_different_clips() -> None
 
 def test_arms_in_pairs_are_compared_with_one_of_their_own() -> None:
     study = in_pairs(0.05, -0.05)
-    assert study.groups == {0: (1,), 2: (3,)}
+    assert study.tables == ({0: (1,), 2: (3,)},)
     assert study.differences == pytest.approx([0.05, -0.05])
     [outcome] = simulate_confirmations(esc50_clips(), ASSUMED, study, (5,), 20, np.random.default_rng(0))
     assert outcome.better.mean(axis=0) == pytest.approx([1, 0], abs=0.1)
@@ -137,6 +144,60 @@ def test_true_differences_are_found_and_false_ones_are_not() -> None:
         assert list(shares) == ["0", "1", "2", "3"]
         assert shares["0"] < 0.05 < shares["1"] < shares["2"] < shares["3"]
     assert found["found"]["3"]["2"] < found["found"]["5"]["2"] < found["found"]["10"]["2"]
+
+
+def test_a_report_has_the_tables_of_the_arms_that_a_sweep_has_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a script changes it
+    names = runpy.run_path(str(Path(__file__).parents[2] / "sweeps" / "regularization.py"))["ARMS"]
+    study = regularization(names)
+    arms = [{"name": arm, "against": study.against.get(arm), "fixed": study.arms[arm].fixed, "on": []} for arm in names]
+    parts = make_parts({"arms": arms, "reference": study.reference}, names)
+    numbered = [
+        {names.index(base): tuple(map(names.index, arms)) for base, arms in part.groups.items()} for part in parts
+    ]
+    assert list(in_two_tables().tables) == numbered
+    assert in_two_tables().effects == (0.0,) * len(names)
+
+
+def test_a_report_is_judged_table_by_table_and_called_false_for_any_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, judged = [], []
+
+    def judge(correct, groups, folds, sources) -> list:
+        tables.append(groups)
+        judged.append(compare(correct, groups, folds, sources))
+        return judged[-1]
+
+    monkeypatch.setattr(simulated_confirmation, "compare", judge)
+    monkeypatch.setattr(simulated_confirmation, "SEEDS", 2)
+    noisy = replace(ASSUMED, run_sd=0.03)
+    found = simulate_report(apart(2, 60), noisy, 60, np.random.default_rng(0))
+    assert tables == list(in_two_tables().tables) * 60
+    reports = [[*first, *second] for first, second in zip(judged[::2], judged[1::2], strict=True)]
+    false = [any(arm.verdict != "no difference seen" for arm in report) for report in reports]
+    held = [all(arm.low <= 0 <= arm.high for arm in report) for report in reports]
+    assert found == {"false_positive": np.mean(false), "coverage": np.mean(held)}
+    assert 0 < found["false_positive"] < 0.3
+
+
+def test_an_accuracys_interval_holds_the_truth_in_most_confirmations() -> None:
+    held = simulate_accuracy(esc50_clips(), ASSUMED, 100, np.random.default_rng(0))
+    assert list(held) == ["1", "3", "10"]
+    # 6,000 draws give .945 to .952; three standard errors of these few are left around that.
+    assert all(0.86 <= share <= 0.99 for share in held.values())
+
+
+def test_an_interval_that_misses_the_truth_is_counted_as_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def interval(correct, folds, sources, draws, seed) -> tuple[float, float, float]:
+        seen.append((*correct.shape, seed))
+        return 0.0, 0.75, {1: 0.75, 3: 0.9, 10: 0.7}[len(correct)]
+
+    monkeypatch.setattr(simulated_confirmation, "accuracy_interval", interval)
+    assert simulate_accuracy(apart(2, 5), ASSUMED, 2, np.random.default_rng(0)) == {"1": 1.0, "3": 1.0, "10": 0.0}
+    assert seen == [(seeds, 10, draw) for draw in (0, 1) for seeds in (1, 3, 10)]
 
 
 def test_an_arm_that_is_worse_is_not_called_better() -> None:
@@ -224,11 +285,32 @@ def test_json_is_one_object_that_a_seed_repeats(monkeypatch: pytest.MonkeyPatch,
     found = json.loads(first)
     assert {"power_3pt", "power_2pt", "seeds_2pt", "false_positive", "coverage", "draws"} <= set(found)
     assert found["assumptions"]["clips"] == 2000
+    assert set(found["report"]) == {"false_positive", "coverage"}
+    assert found["accuracy"]["draws"] == 1 and set(found["accuracy"]["coverage"]) == {"1", "3", "10"}
     assert printed("--json", "--seed", "5") == first
     assert printed("--json", "--seed", "6") != first
     table = printed("--seed", "5")
     assert f"+2 points found with {found['seeds_2pt']} seeds" in table
     assert "label-smoothing" in table
+    assert f"{100 * found['report']['false_positive']:.1f} % any arm of the report called different" in words(table)
+    three = f"{100 * found['accuracy']['coverage']['3']:.1f} % its 95 % interval holds the truth with 3 seeds"
+    assert three in words(table) and "accuracy of one arm, 1 simulated:" in table
+
+
+def words(printed: str) -> str:
+    return " ".join(printed.split())
+
+
+def test_what_is_newly_simulated_moves_no_older_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(simulated_search, "SWEEPS", 1)
+    monkeypatch.setattr(sys, "argv", ["simulate", "--draws", "4", "--seed", "5", "--json"])
+    assert main() == 0
+    found, rng = json.loads(capsys.readouterr().out), np.random.default_rng(5)
+    older = simulate_confirmation(esc50_clips(), ASSUMED, 4, rng)
+    older["search"], older["schedulers"] = simulate_search(ASSUMED, 5, rng), compare_schedulers(ASSUMED, 5, rng)
+    assert {key: found[key] for key in older} == json.loads(json.dumps(older))
 
 
 def test_noisier_runs_need_more_seeds_than_proposed() -> None:
