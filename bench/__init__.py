@@ -9,4 +9,10 @@ from __future__ import annotations
 PLACES = {
     "steps": "steps:run",
     "floor": "floor:run",
+    "overhead": "overhead:run",
+    "packing": "packing:run",
+    "allocator": "allocator:run",
+    "data": "data:run",
+    "growth": "growth:run",
+    "search": "search:run",
 }
