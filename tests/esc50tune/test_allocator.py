@@ -38,7 +38,7 @@ def test_a_thread_takes_again_what_it_freed() -> None:
     def faults(*how: str) -> int:
         return int(subprocess.run([sys.executable, "-c", FAULTS, *how], check=True, capture_output=True).stdout)
 
-    assert faults("keep") < 0.1 * faults()
+    assert faults("keep") < 0.5 * faults()
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
