@@ -4,7 +4,7 @@ PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: sweep resume test faults bench clean
+.PHONY: sweep resume test faults bench gpu-check clean
 .DEFAULT_GOAL := sweep
 
 sweep: .venv/installed
@@ -28,6 +28,10 @@ faults: .venv/installed
 # How fast it is on this machine, beside what would be run otherwise; minutes, and the machine should be idle.
 bench: .venv/installed
 	$(BIN)/python -m bench $(ARGS)
+
+# All that needs a GPU: tests, benchmarks and a short sweep, in at most nine minutes; a table, and gpu-check.json.
+gpu-check: .venv/installed
+	$(BIN)/python -m bench.gpu_check $(ARGS)
 
 # Written last, so that an installation cut in the middle is taken up again.
 .venv/installed: requirements.txt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from pkgutil import resolve_name
@@ -12,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 import bench
-from bench.base import Options, Outcome
+from bench.base import Options, Outcome, write_json
 from bench.machine import describe_machine, name_machine
 from esc50tune.errors import UserError, nearest
 from esc50tune.trial import default_device
@@ -52,10 +51,7 @@ def main() -> int:
         print_outcome(outcomes[name], console)
     if args.json:
         told = {"machine": machine, "rounds": args.rounds} | {name: asdict(o) for name, o in outcomes.items()}
-        try:
-            args.json.write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
-        except OSError as error:
-            raise UserError(f"--json: '{args.json}' cannot be written: {error.strerror}") from None
+        write_json(args.json, told)
     return 0
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from esc50tune.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,15 @@ class Outcome:
     rows: list[tuple[str, ...]]
     notes: tuple[str, ...]
     figures: dict[str, Any] = field(default_factory=dict)
+
+
+def write_json(path: Path, told: dict[str, Any]) -> None:
+    """Write figures where the command line said.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    try:
+        path.write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise UserError(f"--json: '{path}' cannot be written: {error.strerror}") from None
