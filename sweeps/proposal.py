@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from analysis.layout import compared, make_parts
@@ -63,8 +64,15 @@ def propose(results: Results, plan: Confirmation, difference: float, share: Shar
         f"{seeds} seeds find a true difference of {100 * difference:g} points {where} 8 of 10 studies of this design:",
     )
     say(console, f"{runs} runs on {len(plan.folds)} folds, about {clock(cost(plan, seeds) / share.slots)} ({share})")
-    say(console, f"nothing was started: python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}")
+    say(console, f"nothing was started: {command(plan, seeds)}")
     return 0
+
+
+def command(plan: Confirmation, seeds: int) -> str:
+    """Return the command that runs what was reckoned with."""
+    folds = " --folds test" if len(plan.folds) < len(plan.dataset.folds) else ""
+    top = max(Counter(frozen.arm for frozen in plan.frozen).values())
+    return f"python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}{folds}" + f" --top {top}" * (top > 1)
 
 
 def floor(noise: Noise, designs: Sequence[Design]) -> float:

@@ -12,7 +12,7 @@ from analysis.power import Design, assumed_noise, power
 from esc50tune.data.dataset import Dataset
 from esc50tune.errors import UserError
 from sweeps.confirmation import plan_confirmation
-from sweeps.proposal import measure_noise, points, propose
+from sweeps.proposal import command, measure_noise, points, propose
 from sweeps.resources import Machine, share_machines
 from tests.analysis.made import ARMS, captured, write_study
 from tests.sweeps.test_confirm import results_of
@@ -111,3 +111,14 @@ def test_without_arms_to_compare_there_is_nothing_to_detect(tones: Dataset, tmp_
 def test_a_difference_is_a_number_of_points(text: str) -> None:
     with pytest.raises(UserError, match=f"--detect {text}: give a difference in points"):
         points(text)
+
+
+@pytest.mark.parametrize(
+    ("folds", "top", "flags"), [("all", 1, ""), ("test", 1, " --folds test"), ("all", 2, " --top 2")]
+)
+def test_the_command_that_is_proposed_runs_what_was_reckoned(
+    tones: Dataset, tmp_path: Path, folds: str, top: int, flags: str
+) -> None:
+    results = results_of(tones, {"baseline": [0.5, 0.4], "convnext": [0.6, 0.5]})
+    plan = plan_confirmation(results, tmp_path, 1, folds, top)
+    assert command(plan, 7) == f"python sweeps/confirm.py {tmp_path} --seeds 7{flags}"
