@@ -87,7 +87,7 @@ def figures_of(tasks: Sequence[Auxiliary]) -> dict[str, Tensor]:
 
 def average_views(logits: Tensor, size: int) -> Tensor:
     """Average each clip's probabilities over its views: logits [B * V, K] to log-probabilities [B, K]."""
-    if len(logits) == size:
+    if logits.shape[0] == size:  # len() would fix the size of a batch in an exported model
         return logits
     views = logits.log_softmax(-1).unflatten(0, (size, -1))  # the mean of softmaxes itself may round to 0
     return views.logsumexp(1) - math.log(views.shape[1])

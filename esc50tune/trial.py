@@ -69,6 +69,7 @@ def train_trial(
     checkpoint: Path | None = None,
     finish: Callable[[Trainer], dict[str, float]] | None = None,
     known: int = 0,
+    about: dict[str, Any] | None = None,
 ) -> Iterator[EpochResult]:
     """Train from scratch, or from `checkpoint` where that file exists, and yield one result an epoch.
 
@@ -82,8 +83,9 @@ def train_trial(
         finish: called when the schedule is done, before the last result is yielded; returns figures for that result.
         known: the results of so many epochs are known, and not yielded again. The checkpoint may be one epoch ahead of
             them, if its result was lost, or behind, if it was lost itself.
+        about: what its checkpoints carry besides, such as the names of the classes: plain values.
     """
-    trainer = Trainer(config, data, device or default_device())
+    trainer = Trainer(config, data, device or default_device(), about)
     for result in epoch_results(trainer, checkpoint):
         if finish is not None and result.epoch == config.epochs and not result.diverged:
             result = replace(result, figures=result.figures | finish(trainer))
@@ -108,11 +110,19 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def autocast(config: TrialConfig, device: torch.device) -> contextlib.AbstractContextManager:
+    """Return the context in which a model of `config` computes on `device`."""
+    wanted = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
 class Trainer:
     """A classifier, its optimizer and its data, one epoch at a time."""
 
-    def __init__(self, config: TrialConfig, data: TrialData, device: torch.device) -> None:
-        self.config, self.data, self.device = config, on_gpu(data, device), device
+    def __init__(
+        self, config: TrialConfig, data: TrialData, device: torch.device, about: dict[str, Any] | None = None
+    ) -> None:
+        self.config, self.data, self.device, self.about = config, on_gpu(data, device), device, about or {}
         self.epoch = 0
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: by default convolutions round to 10 bits on new cards
         self.methods = active(config)
@@ -131,9 +141,7 @@ class Trainer:
             method.start(self.classifier)
 
     def autocast(self) -> contextlib.AbstractContextManager:
-        chosen = self.config.precision
-        wanted = chosen == "bf16" or (chosen == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+        return autocast(self.config, self.device)
 
     def run_epoch(self) -> EpochResult:
         """Train on every clip once in a seeded order, then evaluate."""
@@ -225,6 +233,7 @@ class Trainer:
             path,
             {
                 "config": self.config.to_flat(),
+                "about": self.about,
                 "result": asdict(result),
                 "classifier": self.classifier.state_dict(),
                 "optimizer": self.optimizer.state_dict(),

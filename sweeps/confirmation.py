@@ -158,8 +158,14 @@ class Confirmation:
 
     def kept(self, run: Run) -> Path | None:
         """Return where the weights of this run are kept: of one run of each arm."""
-        kept = (run.frozen.rank, run.fold, run.seed) == (1, self.test_fold or self.folds[-1], 0)
+        fold = self.folds[-1] if self.test_fold is None else self.test_fold
+        kept = (run.frozen.rank, run.fold, run.seed) == (1, fold, 0)
         return self.folder / "checkpoints" / f"{run.frozen.arm}.pt" if kept else None
+
+    def about(self, run: Run) -> dict[str, Any]:
+        """Return what a run's checkpoint carries besides, so that it can be used without this folder and the clips."""
+        data = {name: self.sweep["data"][name] for name in ("title", "stand_in", "fingerprint", "classes")}
+        return {"arm": run.frozen.arm, "fold": run.fold, "seed": run.seed, "encoders": self.sweep["encoders"], **data}
 
     def write(self) -> None:
         """Write the manifest and the list of clips.

@@ -192,6 +192,7 @@ def run_on_ray(
             "predictions": str(plan.predictions(run)),
             "predicted": plan.predicted(run),
             "checkpoint": str(plan.checkpoint(run)),
+            "about": plan.about(run),
             "threads": share.cpus,
             "device": "cuda" if share.gpus else "cpu",
         }

@@ -46,7 +46,7 @@ def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
 
     device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
     data = open_confirmation_data(cache, fold)
-    for result in train_trial(config, data, device, Path(spec["checkpoint"]), test, spec["known"]):
+    for result in train_trial(config, data, device, Path(spec["checkpoint"]), test, spec["known"], spec["about"]):
         tune.report(result.flat())
 
 

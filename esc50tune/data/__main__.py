@@ -1,4 +1,4 @@
-"""`python -m esc50tune.data download`: fetches the real ESC-50."""
+"""`python -m esc50tune.data`: fetches the real ESC-50, checks data in its layout, makes that layout of one's own."""
 
 from __future__ import annotations
 
@@ -17,16 +17,37 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     fetch = commands.add_parser("download", help="download ESC-50 (600 MB), check it, and put it where sweeps find it")
     fetch.add_argument("--to", type=Path, default=DEFAULT_TARGET, help="folder to make (default: %(default)s)")
+    look = commands.add_parser("check", help="say what is right and wrong with a folder in ESC-50's layout")
+    look.add_argument("folder", type=Path, help="holds meta/esc50.csv and audio/")
+    build = commands.add_parser("make", help="copy one folder a class into ESC-50's layout, with folds, and check that")
+    build.add_argument("folder", type=Path, help="holds a folder of sound files for each class")
+    build.add_argument("out", type=Path, help="folder to make")
+    build.add_argument(
+        "--folds", type=int, choices=range(3, 11), default=5, metavar="N", help="3 to 10 (default: %(default)s)"
+    )
     args = parser.parse_args()
     try:
-        download(args.to, console=Console())
+        return run(args, Console())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        print("interrupted" + "; the same command goes on" * (args.command == "download"), file=sys.stderr)
         return 130
-    return 0
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Do what the command line asks for. Imports wait until here, so that the download does not wait for PyTorch."""
+    if args.command == "download":
+        download(args.to, console=console)
+        return 0
+    from esc50tune.data.check import check
+    from esc50tune.data.make import make
+
+    if args.command == "check":
+        return 0 if check(args.folder, console) else 2
+    make(args.folder, args.out, args.folds, console)
+    return 0 if check(args.out, console) else 2
 
 
 if __name__ == "__main__":

@@ -181,6 +181,19 @@ def load_weights(model: Any, path: Path) -> None:
         raise UserError(f"'{path}' does not hold the weights of EnCodec's 24 kHz model, as '{FILE}' does") from None
 
 
+def load_encoder(weights: str) -> torch.nn.Module:
+    """Return EnCodec's encoder with the weights asked for: waveforms [B, 1, T] at 24 kHz to latents [B, 128, frames].
+
+    Raises:
+        UserError: they cannot be downloaded or read.
+    """
+    encoder = load_encodec(weights).encoder
+    for module in encoder.modules():  # or every clip would compute the weights anew
+        if hasattr(module, "weight_g"):
+            torch.nn.utils.remove_weight_norm(module)
+    return encoder
+
+
 def encoder_device() -> torch.device:
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on a GPU too: codes turn over at small differences
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -190,10 +203,7 @@ def encoder_device() -> torch.device:
 def encode_all(waves: ClipCache, weights: str, folder: Path) -> None:
     """Write the latents of each fold that has none yet; the index comes last."""
     device = encoder_device()
-    encoder = load_encodec(weights).encoder.to(device)
-    for module in encoder.modules():  # or every clip would compute the weights anew
-        if hasattr(module, "weight_g"):
-            torch.nn.utils.remove_weight_norm(module)
+    encoder = load_encoder(weights).to(device)
     total = sum(len(rows) for rows in waves.labels.values())
     if not sys.stdout.isatty():  # there, the bar says it
         print(f"encoding {total} clips by EnCodec, {Path(weights).name}", flush=True)

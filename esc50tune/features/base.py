@@ -44,6 +44,15 @@ class Feature(nn.Module):
         return waves
 
     @classmethod
+    def encoder(cls, config: TrialConfig) -> nn.Module:
+        """Return what makes the clips of its batches of waveforms [B, 1, T], where that is done beforehand.
+
+        Raises:
+            UserError: what it needs cannot be had.
+        """
+        return nn.Identity()
+
+    @classmethod
     def example(cls, config: TrialConfig, size: int, num_classes: int) -> Clips:
         """Return `size` clips of nothing, shaped as its batches are made of, to try and time a model on."""
         silence = torch.zeros(size, 1, round(config.sample_rate * config.clip_seconds))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache
@@ -60,6 +60,10 @@ class Encodec(Feature):
     @classmethod
     def prepare(cls, config: TrialConfig, waves: ClipCache, train: tuple[int, ...]) -> ClipCache:
         return latents.open_latents(waves, config.encodec_weights, config.encodec_bandwidth, train)
+
+    @classmethod
+    def encoder(cls, config: TrialConfig) -> nn.Module:
+        return latents.load_encoder(config.encodec_weights)
 
     @classmethod
     def example(cls, config: TrialConfig, size: int, num_classes: int) -> Clips:

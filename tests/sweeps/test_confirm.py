@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_only_the_fold_that_no_search_saw_is_called_the_test_fold(tones: Dataset
     assert (without.test_fold, without.folds) == (None, [1, 2, 3, 4])
     with pytest.raises(UserError, match="--folds test: 'made' kept no test fold: fold 5 selected"):
         plan(tones, tmp_path, folds="test", test=None)
+
+
+def test_the_weights_of_the_fold_that_no_search_saw_are_kept_whatever_its_number(
+    tones: Dataset, tmp_path: Path
+) -> None:
+    for test_fold, kept in ((5, 5), (0, 0), (None, 4)):
+        confirmation = replace(plan(tones, tmp_path, seeds=2, top=2), folds=[0, 5, 4], test_fold=test_fold)
+        runs = [run for run in confirmation.runs() if confirmation.kept(run)]
+        assert [run.key for run in runs] == [
+            (frozen.arm, 1, kept, 0) for frozen in confirmation.frozen if frozen.rank == 1
+        ]
 
 
 def test_what_is_frozen_stays_frozen(tones: Dataset, tmp_path: Path) -> None:

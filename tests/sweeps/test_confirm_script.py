@@ -24,6 +24,9 @@ from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import ClipSet, open_confirmation_data
 from esc50tune.data.dataset import Dataset
 from esc50tune.trial import Trainer, train_trial
+from esc50tune.winner.chosen import choose
+from esc50tune.winner.listening import hear
+from esc50tune.winner.predictor import load_predictor
 from sweeps.confirmation import FOLDER
 from tests.conftest import RATE, SECONDS
 from tests.sweeps.conftest import ARMS, Whole
@@ -112,6 +115,21 @@ def test_the_kept_weights_give_the_stored_predictions(confirmed: Confirmed, tone
         logits = classifier.eval()(clips.waves(range(len(clips))))
     stored = np.load(confirmed.predictions / "convnext-1-fold5-seed0.npy")
     np.testing.assert_allclose(logits.numpy(), stored, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_kept_weights_carry_what_is_needed_to_predict_files_as_they_did(
+    confirmed: Confirmed, tones: Dataset, tmp_path: Path
+) -> None:
+    chosen = choose(confirmed.folder, False)
+    arm = chosen.about["arm"]
+    predictor = load_predictor(choose(Path(shutil.copy(chosen.checkpoint, tmp_path)), False))
+    data = {"title": tones.title, "stand_in": False, "fingerprint": tones.fingerprint, "classes": [*tones.classes]}
+    assert chosen.about == predictor.about == {"arm": arm, "fold": 5, "seed": 0, "encoders": {}} | data
+    paths = [tones.audio_path(clip) for clip in tones.clips if clip.fold == 5]
+    found = [heard.probabilities for heard in hear(predictor, paths, torch.device("cpu"), {})]
+    stored = torch.from_numpy(np.load(confirmed.predictions / f"{arm}-1-fold5-seed0.npy"))
+    np.testing.assert_allclose(found, stored.softmax(-1), atol=1e-5)
 
 
 @pytest.mark.slow

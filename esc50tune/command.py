@@ -1,0 +1,56 @@
+"""What commands share: bad input ends in one sentence, and a model is named in one way."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from esc50tune.errors import UserError
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of printing the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers that are not below `least`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", type=Path, metavar="RESULTS", help="results folder of a confirmed sweep, results/NAME; or a checkpoint"
+    )
+    parser.add_argument("--search", action="store_true", help="take the search's best trial, confirmed or not")
+
+
+def end_with(run: Callable[[], int]) -> NoReturn:
+    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2."""
+    try:
+        code = run()
+        sys.stdout.flush()  # here, where a reader that has gone is not yet a traceback
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Using what a sweep found: choose its weights, load them, hear recordings with them."""
