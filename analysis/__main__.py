@@ -6,11 +6,19 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from analysis.errors import ResultsError
 from analysis.render import as_markdown
 from analysis.report import write_report
 from analysis.study import Study, read_study
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of printing the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ResultsError(f"{message} (see --help)")
 
 
 def show(study: Study) -> None:
@@ -27,11 +35,11 @@ def show(study: Study) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    parser = OneSentenceParser(prog="python -m analysis", description=__doc__, allow_abbrev=False)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="results folders of sweeps")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
-    args = parser.parse_args()
     try:
+        args = parser.parse_args()
         studies = [read_study(folder) for folder in args.folders]
         for study in studies:
             if len(studies) > 1:
@@ -41,6 +49,9 @@ def main() -> int:
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     print(f"\nreport    {index}")
     return 0
 

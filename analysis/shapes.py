@@ -63,6 +63,11 @@ def words(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= 10_000 and not CONTROL.search(value)
 
 
+def text(value: Any) -> bool:
+    """Tell whether a value is a text of any kind: a traceback may be one."""
+    return isinstance(value, str)
+
+
 def name(value: Any) -> bool:
     return words(value) and 0 < len(value) <= 200
 
@@ -70,6 +75,15 @@ def name(value: Any) -> bool:
 def arm_name(value: Any) -> bool:
     """Tell whether an arm may be called so. Names of files are made of it, and labels, by a `#` behind it."""
     return isinstance(value, str) and re.fullmatch(r"\w[\w.+-]{0,99}", value) is not None
+
+
+def failed(value: Any) -> bool:
+    """Tell whether this is the reason of a trial that ended with an error."""
+    return value == "error"
+
+
+def not_failed(value: Any) -> bool:
+    return name(value) and not failed(value)
 
 
 def rate(value: Any) -> bool:
@@ -197,6 +211,7 @@ CONFIRMED = {
     "epoch": EPOCH,
     "end": END,
 }
+ENDED = {"clock": amount, "error?": text}  # before the reason: of two shapes, the first one's fault is told
 # a log that is written on
 BEGUN = {
     "deal": {
@@ -209,9 +224,16 @@ BEGUN = {
         "clock": amount,
     },
     "epoch": {**EPOCH, "diverged": flag, "clock": amount},
-    "retry": {"config": {name: KNOB}, "epochs": whole, "kind": name, "clock": amount},
+    "retry": {
+        "arm": arm_name,
+        "config": {name: KNOB},
+        "epochs": whole,
+        "kind": name,
+        "error": text,
+        "clock": amount,
+    },
     "promote": {"epochs": whole, "clock": amount},
-    "end": {**END, "clock": amount},
+    "end": ({**ENDED, "reason": failed, "error": text}, {**ENDED, "reason": not_failed}),
 }
 
 

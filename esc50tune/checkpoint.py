@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from esc50tune.files import write_whole
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors and plain values) to `path` in one step: a reader finds the old file or the new one."""
+    """Write `state` (tensors and plain values) to `path` in one step: a reader finds the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written; then the old one is there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(state, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()
+    torch.save(state, content)  # into a file, it raises a RuntimeError that does not say why that cannot be written
+    write_whole(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -38,17 +38,21 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search", action="store_true", help="take the search's best trial, confirmed or not")
 
 
-def end_with(run: Callable[[], int]) -> NoReturn:
-    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2."""
+def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:
+    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2.
+
+    Args:
+        mistakes: what else than a `UserError` is raised for bad input.
+    """
     try:
         code = run()
         sys.stdout.flush()  # here, where a reader that has gone is not yet a traceback
-    except UserError as error:
+    except (UserError, *mistakes) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("interrupted", file=sys.stderr)
+        print("; ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout

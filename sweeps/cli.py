@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import ResultsError
+from esc50tune.command import OneSentenceParser, at_least, end_with
 from esc50tune.errors import UserError
-
-
-class OneSentenceParser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence instead of printing the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers that are not below `least`."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least {least}")
-        return int(text)
-
-    return read
 
 
 def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> argparse.ArgumentParser:
@@ -109,24 +88,7 @@ def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> No
         args.given = {flag for flag, value in vars(args).items() if value != parser.get_default(flag)}
         return dispatch(args)
 
-    end_with(run)
-
-
-def end_with(run: Callable[[], int]) -> NoReturn:
-    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2."""
-    try:
-        code = run()
-    except (UserError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("interrupted", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
-        code = 1
-    sys.exit(code)
+    end_with(run, ResultsError)
 
 
 def dispatch(args: argparse.Namespace) -> int:

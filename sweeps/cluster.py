@@ -9,11 +9,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -38,6 +40,8 @@ RAY_SETTINGS = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
 
+RAYS_FILES = "its own files are in /tmp, or where TMPDIR says, and need room there"
+
 
 def machines_of(args: argparse.Namespace) -> list[Machine]:
     """Return the nodes of the cluster that the command line names, after joining it, or this machine.
@@ -46,6 +50,7 @@ def machines_of(args: argparse.Namespace) -> list[Machine]:
         UserError: the cluster cannot be joined.
     """
     os.environ.update(RAY_SETTINGS)
+    ray._private.worker._worker_logs_enabled = False  # or each lost process prints ten lines of advice into the table
     return join_cluster(args.address) if args.address else [this_machine()]
 
 
@@ -53,16 +58,20 @@ def join_cluster(address: str) -> list[Machine]:
     """Join a running cluster and return its nodes; its workers get this project's code from here.
 
     As many trials run at a time as these nodes take: one that joins later is used where another was lost.
+
+    Raises:
+        UserError: it cannot be joined.
     """
     if address != "auto":
         check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
     try:
         ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        why, _, _ = " ".join(str(error).split()).partition(". ")  # how to program with Ray follows
         raise UserError(
-            f"--address {address}: joining the Ray cluster failed ({str(error).splitlines()[0]}); if it was started "
-            "with token authentication, set RAY_AUTH_MODE=token here too"
+            f"--address {address}: joining the Ray cluster failed ({why}); one that asks for a token wants "
+            "RAY_AUTH_MODE=token here too, and its token in ~/.ray/auth_token"
         ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     now = f"{len(nodes)} node{'s' * (len(nodes) > 1)} now"
@@ -104,16 +113,26 @@ def check_reachable(address: str) -> None:
 
 
 def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) -> None:
-    """Start Ray on this machine."""
-    with console.status("starting Ray"):
-        context = ray.init(
-            address="local",
-            num_cpus=total(machines).cpus,
-            num_gpus=total(machines).gpus,
-            include_dashboard=None if dashboard else False,  # True would let the sweep fail where it does not start
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,  # errors that stop Ray are raised
-        )
+    """Start Ray on this machine.
+
+    Raises:
+        UserError: it does not start.
+    """
+    try:
+        with console.status("starting Ray"):
+            context = ray.init(
+                address="local",
+                num_cpus=total(machines).cpus,
+                num_gpus=total(machines).gpus,
+                include_dashboard=None if dashboard else False,  # True would let the sweep fail where it does not start
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,  # errors that stop Ray are raised
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"Ray did not start on this machine ({str(error).splitlines()[0]}); {RAYS_FILES}") from None
+    with suppress(OSError, RuntimeError):  # there may be none, nor a home
+        # Who has it can run code here, and Ray lets everyone read it.
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
     if context.dashboard_url:
         token = shown(Path(sys.executable).with_name("ray"))
         say(console, f"dashboard http://{context.dashboard_url} (the token it asks for: `{token} get-auth-token`)")
@@ -136,31 +155,33 @@ def fit(
         fields: what it is told besides number, arm, configuration and known epochs.
         freight: the clips, for nodes that have none.
         share: what each of them gets, and how many run at a time.
+
+    Raises:
+        UserError: what stops all trials can be mended: the driver says what, or Ray cannot write its own files.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(run, freight=freight), {"cpu": share.cpus, "gpu": share.gpus}),
-            tune_config=tune.TuneConfig(
-                metric="val_acc",
-                mode="max",
-                num_samples=-1,  # as many as the driver deals
-                search_alg=DealingSearcher(driver, fields),
-                scheduler=ArmScheduler(driver),
-                max_concurrent_trials=share.slots,
-                # Fresh processes cost more than a short trial; the loop keeps no state between trials.
-                reuse_actors=True,
-                trial_dirname_creator=trial_folder,
-            ),
-            run_config=tune.RunConfig(storage_path=scratch, verbose=0),
-        )
-        try:
-            with kills_for_memory_end_trials():
-                tuner.fit()
-        except TuneError:
-            if driver.trouble is None:
-                raise
-            raise driver.trouble from None
+    trainable = tune.with_resources(tune.with_parameters(run, freight=freight), {"cpu": share.cpus, "gpu": share.gpus})
+    config = tune.TuneConfig(
+        metric="val_acc",
+        mode="max",
+        num_samples=-1,  # as many as the driver deals
+        search_alg=DealingSearcher(driver, fields),
+        scheduler=ArmScheduler(driver),
+        max_concurrent_trials=share.slots,
+        # Fresh processes cost more than a short trial; the loop keeps no state between trials.
+        reuse_actors=True,
+        trial_dirname_creator=trial_folder,
+    )
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, kills_for_memory_end_trials():
+            kept = tune.RunConfig(storage_path=scratch, verbose=0)
+            tune.Tuner(trainable, tune_config=config, run_config=kept).fit()
+    except TuneError:
+        if driver.trouble is None:
+            raise
+        raise driver.trouble from None
+    except OSError as error:
+        raise UserError(f"Ray stopped ({error.strerror or error}); {RAYS_FILES}") from None
 
 
 def trial_folder(trial: Any) -> str:

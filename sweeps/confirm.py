@@ -10,7 +10,9 @@ from pathlib import Path
 # So that `python sweeps/confirm.py` finds the packages without an installation.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from sweeps.cli import OneSentenceParser, add_machine_flags, at_least, end_with
+from analysis.errors import ResultsError
+from esc50tune.command import OneSentenceParser, at_least, end_with
+from sweeps.cli import add_machine_flags
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_with(main)
+    end_with(main, ResultsError)

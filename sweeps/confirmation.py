@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import product
@@ -24,6 +23,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
+from esc50tune.files import write_whole
 from esc50tune.seeds import derive_seed
 from sweeps import events
 from sweeps.manifest import FILE, describe_run, write_manifest
@@ -171,7 +171,8 @@ class Confirmation:
         """Write the manifest and the list of clips.
 
         Raises:
-            UserError: what is frozen here already was frozen from other data or by other code.
+            UserError: what is frozen here already was frozen from other data or by other code; or nothing can be
+                written here.
             ResultsError: the manifest that is there is damaged, or of a newer format.
         """
         manifest = describe_run() | {
@@ -190,8 +191,11 @@ class Confirmation:
                     f"'{self.folder}' was begun with {what} {was}, and this is {now[what]}: runs that are compared "
                     f"must share it; go back to it, or move '{self.folder}' away to start anew"
                 )
-        (self.folder / "predictions").mkdir(parents=True, exist_ok=True)
-        write_clips(self.folder, self.dataset)
+        try:
+            (self.folder / "predictions").mkdir(parents=True, exist_ok=True)
+            write_clips(self.folder, self.dataset)
+        except OSError as error:
+            raise UserError(f"'{self.folder}' cannot be written: {error.strerror}") from None
         write_manifest(self.folder, manifest)
 
 
@@ -218,9 +222,7 @@ def write_clips(folder: Path, dataset: Dataset) -> None:
         for clip in (clip for clip in dataset.clips if clip.fold == fold):
             target = dataset.classes.index(clip.category)
             rows.writerow([clip.filename, fold, target, clip.category, clip.src_file])
-    temporary = folder / f".clips.{os.getpid()}"
-    temporary.write_text(table.getvalue())
-    temporary.replace(folder / "clips.csv")
+    write_whole(folder / "clips.csv", table.getvalue().encode())
 
 
 def searched(sweep: dict[str, Any]) -> list[int]:

@@ -19,14 +19,14 @@ from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
-from sweeps.console import Console, say
+from sweeps.console import Console, percent, say
 from sweeps.driver import Dealer
 from sweeps.events import EventLog
 from sweeps.packing import measured_share
 from sweeps.progress import Progress
 from sweeps.proposal import points, propose
 from sweeps.resources import Machine, Share, share_machines
-from sweeps.runner import only_process, report_end, run_until_interrupt
+from sweeps.runner import nothing_lost, only_process, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
 from sweeps.trainable import run_confirmation
 from sweeps.travel import Freight, pack, place
@@ -129,7 +129,8 @@ def confirm(args: argparse.Namespace) -> int:
         plan.write()
         driver = open_driver(plan)
         print_confirmation(plan, len(driver.to_do), share, console)
-        return run_left(driver, machines, share, args, console)
+        with nothing_lost("the same command goes on"):
+            return run_left(driver, machines, share, args, console)
 
 
 def open_driver(plan: Confirmation) -> ConfirmationDriver:
@@ -203,7 +204,10 @@ def run_on_ray(
     interrupted = bool(left) and run_until_interrupt(run, driver, progress)
     driver.log.close()
     write_tables(plan.folder.parent, console)
-    return report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
+    code = report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
+    if interrupted:
+        say(console, "go on with the same command")
+    return code
 
 
 def print_confirmation(plan: Confirmation, left: int, share: Share, console: Console) -> None:
@@ -214,7 +218,7 @@ def print_confirmation(plan: Confirmation, left: int, share: Share, console: Con
             console, f"THE SWEEP IS UNFINISHED: {unended} of its {plan.sweep['trials']} trials have not ended", "yellow"
         )
     for frozen in plan.frozen:
-        say(console, f"frozen    {frozen.label}: trial {frozen.trial}, validation {100 * frozen.val_acc:.1f} %")
+        say(console, f"frozen    {frozen.label}: trial {frozen.trial}, validation {percent(frozen.val_acc)}")
     for arm in plan.left_out:
         say(console, f"left out  {arm['arm']}: {arm['why']}", "yellow")
     every = len(list(plan.runs()))

@@ -129,14 +129,15 @@ class Dealer(ABC):
         with self.undisturbed():
             trial = self.state.trials[number]
             if failure.kind == "storage":
-                raise UserError(f"trial {number} cannot read or write its files: {failure.last_line}")
+                raise UserError(f"trial {number} ({trial.arm}) cannot read or write its files: {failure.text}")
             change = self.second_try(trial, failure.kind)
             if change is None:
-                end = {"reason": "error", "epochs": len(trial.epochs), "error": failure.text}
+                often = f"its process was lost {LOSSES} times in one epoch: " if failure.kind == "lost" else ""
+                end = {"reason": "error", "epochs": len(trial.epochs), "error": often + failure.text}
                 self.log.append("end", trial=number, arm=trial.arm, **end)
                 self.judge(trial.arm)
             else:
-                why = {"kind": failure.kind, "error": failure.last_line}
+                why = {"kind": failure.kind, "error": failure.summary}
                 self.log.append("retry", trial=number, arm=trial.arm, epochs=len(trial.epochs), **why, config=change)
                 self.again.add(number)
 

@@ -51,10 +51,11 @@ class EventLog:
         """Write one event: `deal`, `epoch`, `retry` or `end`.
 
         Raises:
-            UserError: it cannot be written; then nothing of it is in the log.
+            UserError: it cannot be written, or is gone; then nothing of it is in the log.
         """
         line = {"seq": self._seq, "event": event, "clock": round(self.elapsed, 3), **fields}
         text, size = (json.dumps(line, allow_nan=False) + "\n").encode(), os.fstat(self._file).st_size
+        self.check_place()
         try:
             # One write call, so that an interrupt leaves either the whole line or nothing of it.
             written = os.write(self._file, text)
@@ -69,6 +70,15 @@ class EventLog:
             raise UserError(f"'{self.path}' cannot be written: {why}")
         self._seq += 1
         self.tell(line)
+
+    def check_place(self) -> None:
+        """Look whether the log is still where it was: nobody would find what is written into one that was removed.
+
+        Raises:
+            UserError: it is not.
+        """
+        if not self.path.is_file() or not os.path.samestat(self.path.stat(), os.fstat(self._file)):
+            raise UserError(f"'{self.path}' was moved, removed or replaced while it was written")
 
     @property
     def elapsed(self) -> float:

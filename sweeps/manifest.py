@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from esc50tune.errors import UserError
+from esc50tune.files import write_whole
 
 FORMAT = 1  # raise it when a reader of older folders would misread a newer one
 FILE = "manifest.json"
@@ -76,14 +76,10 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     Raises:
         UserError: it cannot be written; then the old one is there.
     """
-    temporary = folder / f".{FILE}.{os.getpid()}"
     try:
-        temporary.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
-        temporary.replace(folder / FILE)
+        write_whole(folder / FILE, (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise UserError(f"'{folder / FILE}' cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def begin_run(manifest: dict[str, Any], forced: list[str]) -> dict[str, Any]:

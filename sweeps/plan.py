@@ -319,12 +319,14 @@ def choose_split(args: argparse.Namespace, dataset: Dataset, preset: Preset) -> 
 
 
 def check_disk(plan: Plan) -> None:
+    """Look for room for the checkpoints, but for those that are there already."""
     existing = nearest_existing(plan.folder)
     free = shutil.disk_usage(existing).free
-    if plan.checkpoint_bytes > free:
+    need = plan.checkpoint_bytes - sum(path.stat().st_size for path in plan.folder.glob("checkpoints/*.pt"))
+    if need > free:
         raise UserError(
-            f"the checkpoints need {plan.checkpoint_bytes / 1e9:.1f} GB, but '{existing}' has {free / 1e9:.1f} GB "
-            "free; make room, choose another --results, or fewer trials"
+            f"the checkpoints need {need / 1e6:,.0f} MB, but '{existing}' has {free / 1e6:,.0f} MB free; make room, "
+            "choose another --results, or fewer trials"
         )
 
 

@@ -13,12 +13,14 @@ from sweeps.console import Console, clock, percent, say
 from sweeps.events import Event
 from sweeps.state import SweepState, Trial
 
+LOST = {"lost": "lost its process", "node": "lost its machine", "memory": "ran out of memory"}  # kinds of retries
 # heading -> reason for which a trial ended
 STATES = {"full": "finished", "stop": "stopped", "div.": "diverged", "fail": "error"}
 
 
 class Progress:
-    """Shows a sweep while it runs: a table in a terminal, one plain line for each ended trial elsewhere.
+    """Shows a sweep while it runs: a table in a terminal, elsewhere a plain line for each trial that ends, waits, or is
+    tried again.
 
     Args:
         state: what the events add up to.
@@ -54,10 +56,10 @@ class Progress:
     def on_event(self, event: Event) -> None:
         """Take in an event that `state` has taken in."""
         trial = self.state.trials[event["trial"]]
-        if self._live or not (event["event"] == "end" or (event["event"] == "epoch" and trial.waiting)):
-            return
-        ended = sum(t.reason is not None for t in self.state.trials.values())
-        say(self.console, f"[{ended}/{self.total}] {trial.arm} #{trial.number} {outcome(trial)}; {self.times()}")
+        told = news(event, trial)
+        if told and not self._live:
+            ended = sum(t.reason is not None for t in self.state.trials.values())
+            say(self.console, f"[{ended}/{self.total}] {trial.arm} #{trial.number} {told}; {self.times()}")
 
     def times(self) -> str:
         elapsed = time.monotonic() - self.start
@@ -96,6 +98,13 @@ class Progress:
             best = percent(self.summary[1](scores)) if scores else ""
             table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
         return table
+
+
+def news(event: Event, trial: Trial) -> str:
+    """Return what an event says of its trial, which has taken it in; nothing where that goes on as it did."""
+    if event["event"] == "retry":
+        return f"{LOST[event['kind']]} after epoch {event['epochs']}, and is tried again"
+    return outcome(trial) if event["event"] == "end" or (event["event"] == "epoch" and trial.waiting) else ""
 
 
 def outcome(trial: Trial) -> str:

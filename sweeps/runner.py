@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from sweeps.console import Console, clock, say, shown
 from sweeps.driver import Dealer, Driver
 from sweeps.dry_run import dry_run
 from sweeps.events import EventLog
+from sweeps.failure import summary
 from sweeps.manifest import begin_run, end_run, write_manifest
 from sweeps.packing import measured_share
 from sweeps.plan import Plan, make_plan, print_plan
@@ -65,14 +67,34 @@ def run_sweep(args: argparse.Namespace) -> int:
         driver = open_driver(plan, console)
         manifest = begin_run(before or plan.manifest(), forced) | {"trials": plan.trials}
         write_manifest(plan.folder, manifest)
-        how = run_on_ray(plan, manifest, driver, caches, args, console)
+        with nothing_lost(f"--resume {shown(plan.folder)}"):
+            how = run_on_ray(plan, manifest, driver, caches, args, console)
     write_tables(plan.folder, console)
     code = report_end(plan.folder, driver.state, plan.trials, how, console)
+    advise(plan.folder, driver.state, how, args, console)
+    return code
+
+
+def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, console: Console) -> None:
+    """Print the commands that show what failed, and that go on with what has not ended."""
+    script = f"python {shown(Path(sys.argv[0]))}"
+    failed = [trial.number for trial in state.trials.values() if trial.reason == "error"]
+    if failed:
+        where = f"--results {shown(folder.parent)} --name {folder.name}"
+        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}")
     if how != "done":
         there = f" --address {args.address}" if args.address else ""
         there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
-        say(console, f"go on with: python {shown(Path(sys.argv[0]))} --resume {shown(plan.folder)}{there}")
-    return code
+        say(console, f"go on with: {script} --resume {shown(folder)}{there}")
+
+
+@contextmanager
+def nothing_lost(go_on: str) -> Iterator[None]:
+    """Say of what stops a sweep how it goes on."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error}; nothing else is lost: mend that, then {go_on}") from None
 
 
 def make_folder(plan: Plan) -> None:
@@ -87,7 +109,10 @@ def make_folder(plan: Plan) -> None:
         write_manifest(made, plan.manifest())
         made.rename(plan.folder)
     except OSError as error:
-        raise UserError(f"cannot make the results folder '{plan.folder}': {error.strerror}") from None
+        why = "another sweep has just made it" if plan.folder.exists() else error.strerror
+        raise UserError(f"cannot make the results folder '{plan.folder}': {why}") from None
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def open_driver(plan: Plan, console: Console) -> Driver:
@@ -116,7 +141,8 @@ def only_process(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"'{folder}' is being run by another process, which holds '{lock.lock_file}'") from None
+        what = f"is being run by another process, which holds '{lock.lock_file}'; wait for it, or stop it"
+        raise UserError(f"'{folder}' {what}") from None
     except OSError as error:
         raise UserError(f"'{lock.lock_file}' cannot be locked: {error.strerror}") from None
     try:
@@ -135,11 +161,16 @@ def run_on_ray(
 ) -> str:
     """Start Ray, or use the cluster that was joined, and run what is left; return how that ended."""
     freight: Freight = {}
-    if args.address:
-        check_shared(plan.folder)
-        freight = pack(caches.values())
-    else:
-        start_ray(plan.machines, not args.no_dashboard, console)
+    try:
+        if args.address:
+            check_shared(plan.folder)
+            freight = pack(caches.values())
+        else:
+            start_ray(plan.machines, not args.no_dashboard, console)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_run(plan.folder, manifest, "interrupted", [])
+        return "interrupted"
     try:
         with logged_to_wandb(args.wandb, plan.folder, manifest, driver, console):
             return run_plan(plan, manifest, driver, caches, freight, console)
@@ -173,8 +204,6 @@ def run_plan(
     try:
         interrupted = run_until_interrupt(lambda: fit(driver, run_trial, fields, freight, plan.share), driver, progress)
         how = "interrupted" if interrupted else "out of time" if driver.out_of_time and driver.left else "done"
-    except UserError as error:
-        raise UserError(f"{error}; all that ended is kept: mend that, then --resume {shown(plan.folder)}") from None
     finally:
         driver.log.close()
         trials = driver.state.trials.values()
@@ -185,15 +214,18 @@ def run_plan(
 
 
 def run_until_interrupt(run: Callable[[], None], driver: Dealer, progress: Progress) -> bool:
-    """Run with its progress shown; tell whether it was interrupted."""
+    """Run with its progress shown; tell whether it was interrupted: by Ctrl-C, or by who ends processes kindly."""
     signal.signal(signal.SIGINT, driver.interrupt)
+    signal.signal(signal.SIGTERM, driver.interrupt)
     try:
         with progress:
             run()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is short, and must not be cut
+        for number in (signal.SIGINT, signal.SIGTERM):  # what is left is short, and must not be cut
+            signal.signal(number, signal.SIG_IGN)
         return True
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return False
 
 
@@ -202,13 +234,12 @@ def report_end(folder: Path, state: SweepState, trials: int, how: str, console: 
     for event in (event for trial in state.trials.values() for event in trial.retries):
         say(
             console,
-            f"tried again: trial {event['trial']} ({event['arm']}), {event['kind']}: {event['error']}",
+            f"tried again: trial {event['trial']} ({event['arm']}), {event['kind']}: {summary(event['error'])}",
             "yellow",
         )
     failed = [trial for trial in state.trials.values() if trial.reason == "error"]
     for trial in failed:
-        last = (trial.error or "no message").splitlines()[-1]
-        say(console, f"FAILED: trial {trial.number} ({trial.arm}): {last}", "red")
+        say(console, f"FAILED: trial {trial.number} ({trial.arm}): {summary(trial.error or '')}", "red")
     say(console, f"results   {shown(folder)}, {megabytes(folder):,.1f} MB")
     lost = trials - sum(trial.reason is not None for trial in state.trials.values())
     if how != "done":

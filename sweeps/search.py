@@ -5,10 +5,11 @@ A study is a function of the events, so nothing of it needs saving, and a point 
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -27,7 +28,7 @@ def next_point(arm: Arm, search: str, seed: int, index: int, history: list[Trial
         search: 'sobol', 'tpe' or 'random'.
         seed: the sweep's seed.
         index: how many trials the arm was dealt before this one.
-        history: the arm's trials so far; TPE alone looks at it.
+        history: the arm's trials so far; TPE alone looks at it, at those that lie within the ranges.
     """
     if index == 0 or not arm.space:
         return {}
@@ -46,7 +47,7 @@ def make_sampler(search: str, seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def sobol_point(arm: Arm, space: dict[str, BaseDistribution], seed: int, index: int) -> dict[str, float]:
+def sobol_point(arm: Arm, space: dict[str, FloatDistribution], seed: int, index: int) -> dict[str, float]:
     """Return point `index` of the arm's scrambled Sobol sequence, which starts after the default setting."""
     study = optuna.create_study(
         sampler=QMCSampler(qmc_type="sobol", scramble=True, seed=derive_seed(seed, arm.name) % 2**32)
@@ -59,14 +60,20 @@ def sobol_point(arm: Arm, space: dict[str, BaseDistribution], seed: int, index: 
     return point
 
 
-def asked(sampler: BaseSampler, space: dict[str, BaseDistribution], history: list[Trial]) -> dict[str, float]:
+def asked(sampler: BaseSampler, space: dict[str, FloatDistribution], history: list[Trial]) -> dict[str, float]:
     study = optuna.create_study(sampler=sampler, direction="maximize")
     for trial in history:
-        study.add_trial(as_optuna(trial, space))
+        if lies_within(trial, space):
+            study.add_trial(as_optuna(trial, space))
     return study.ask(fixed_distributions=space).params
 
 
-def as_optuna(trial: Trial, space: dict[str, BaseDistribution]) -> FrozenTrial:
+def lies_within(trial: Trial, space: dict[str, FloatDistribution]) -> bool:
+    """Tell whether a trial is a point of the space: with --force, a range may be another than when it was dealt."""
+    return all(known.low <= trial.config.get(knob, math.nan) <= known.high for knob, known in space.items())
+
+
+def as_optuna(trial: Trial, space: dict[str, FloatDistribution]) -> FrozenTrial:
     """Tell Optuna of a trial. A score cut short by early stopping is a pruned one, ranked below every full one; so is
     that of a trial that waits."""
     state = {

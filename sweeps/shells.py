@@ -19,9 +19,11 @@ from ray.tune.search import Searcher
 from esc50tune.errors import UserError
 from esc50tune.trial import EpochResult
 from sweeps.driver import Dealer
-from sweeps.failure import Failure
+from sweeps.failure import Failure, summary
 from sweeps.state import Trial
 
+# a disk that is full, read-only, not ours, broken or out of reach
+STORAGE = {getattr(errno, f"E{name}") for name in ("NOSPC", "DQUOT", "FBIG", "ROFS", "ACCES", "PERM", "IO", "STALE")}
 EPOCH_FIELDS = [field.name for field in dataclasses.fields(EpochResult)]
 
 
@@ -116,13 +118,27 @@ def classified(error: Exception | None, text: str) -> Failure:
     if isinstance(cause, (torch.OutOfMemoryError, MemoryError)):
         return Failure("memory", text)
     if isinstance(cause, (RayActorError, OutOfMemoryError)):
-        told = str(cause)
-        low = [line for line in told.splitlines() if "running low on memory" in line]
-        if low:
-            return Failure("memory", low[0])  # 50 lines of advice follow
-        text, _, _ = text.partition(" Some common causes include")  # advice, too
-        return Failure("node" if "node has died" in told else "lost", text)
-    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    if full or isinstance(cause, UserError):
-        return Failure("storage", text)
+        return without_advice(str(cause), text)
+    if isinstance(cause, UserError):
+        return Failure("storage", str(cause))
+    if isinstance(cause, OSError) and cause.errno in STORAGE:
+        where = f"'{cause.filename}': " if cause.filename else ""
+        return Failure("storage", f"{where}{cause.strerror}")
     return Failure("error", text)
+
+
+def without_advice(told: str, text: str) -> Failure:
+    """Return the failure of a trial whose process is gone, in as much of what Ray tells of it as says why.
+
+    Args:
+        told: the error's own words.
+        text: its traceback, which may have more of them.
+    """
+    low = [line for line in told.splitlines() if "running low on memory" in line]
+    if low:
+        return Failure("memory", low[0])  # 50 lines of advice follow
+    if "node has died" in told:
+        return Failure("node", text)
+    known, _, _ = text.partition(" Some common causes include")  # advice, too
+    _, _, detail = known.rpartition("Worker exit detail: ")
+    return Failure("lost", summary(detail))

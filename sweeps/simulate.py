@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from analysis.caption import seeds_words
-from sweeps.cli import OneSentenceParser, at_least, end_with
+from esc50tune.command import OneSentenceParser, at_least, end_with
 from sweeps.console import Console, say
 from sweeps.simulated_confirmation import (
     ABLATION,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from filelock import FileLock
 
 from esc50tune.data.cache import INDEX, ClipCache, cache_root
 from esc50tune.errors import UserError
+from esc50tune.files import write_whole
 
 # a cache's place below the cache's root -> the files it needs, by their places, the index last -> their bytes
 Freight = dict[str, dict[str, ray.ObjectRef]]
@@ -48,7 +48,7 @@ def unpack(where: str, freight: Freight) -> Path:
     folder = cache_root() / where
     if not (folder / INDEX).is_file():
         if where not in freight:
-            raise UserError(f"the cache '{folder}' is gone; the same command with --resume makes it again")
+            raise UserError(f"the cache '{folder}' is gone; it is made again at the next start")
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             for name, content in freight[where].items():
@@ -59,6 +59,4 @@ def unpack(where: str, freight: Freight) -> Path:
 def fetch(path: Path, content: ray.ObjectRef) -> None:
     """Write one file in one step, where it is not there."""
     if not path.is_file():
-        temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        ray.get(content).tofile(temporary)
-        temporary.replace(path)
+        write_whole(path, ray.get(content))

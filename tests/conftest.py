@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from esc50tune.command import end_with
 from esc50tune.data.cache import ClipCache, open_cache
 from esc50tune.data.clips import ClipsInMemory, TrialData, open_search_data
 from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
@@ -165,3 +167,14 @@ def watch(model: Model, see: Callable[[Tensor], object]) -> None:
         return frames(x)
 
     model.frames = seen
+
+
+def ended(main: Callable[[], int]) -> int:
+    """Return the exit code of a command, run with the command line that stands in sys.argv."""
+    heeded = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as end:
+            end_with(main)
+    finally:
+        signal.signal(signal.SIGINT, heeded)
+    return end.value.code

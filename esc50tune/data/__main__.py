@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from esc50tune.command import OneSentenceParser, end_with
 from esc50tune.data.download import DEFAULT_TARGET, download
-from esc50tune.errors import UserError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m esc50tune.data", description="Look after the recordings.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = OneSentenceParser(prog="python -m esc50tune.data", description="Look after the recordings.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     fetch = commands.add_parser("download", help="download ESC-50 (600 MB), check it, and put it where sweeps find it")
     fetch.add_argument("--to", type=Path, default=DEFAULT_TARGET, help="folder to make (default: %(default)s)")
     look = commands.add_parser("check", help="say what is right and wrong with a folder in ESC-50's layout")
@@ -26,20 +25,16 @@ def main() -> int:
         "--folds", type=int, choices=range(3, 11), default=5, metavar="N", help="3 to 10 (default: %(default)s)"
     )
     args = parser.parse_args()
-    try:
-        return run(args, Console())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted" + "; the same command goes on" * (args.command == "download"), file=sys.stderr)
-        return 130
+    return run(args, Console())
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the command line asks for. Imports wait until here, so that the download does not wait for PyTorch."""
     if args.command == "download":
-        download(args.to, console=console)
+        try:
+            download(args.to, console=console)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on") from None
         return 0
     from esc50tune.data.check import check
     from esc50tune.data.make import make
@@ -51,4 +46,4 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

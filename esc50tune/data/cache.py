@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from rich.progress import Progress
 from esc50tune.data.audio import BadAudio, fit_clip, read_recording
 from esc50tune.data.dataset import Clip, Dataset
 from esc50tune.errors import UserError
+from esc50tune.files import write_whole
 
 INDEX = "index.json"
 VERSION = 1  # raise it whenever the same recordings would give other samples
@@ -96,9 +98,9 @@ def open_array(path: Path) -> np.ndarray:
 
 def save_array(path: Path, array: np.ndarray) -> None:
     """Write an array in one step: a reader finds it whole or not at all."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    np.save(temporary, array)
-    temporary.replace(path)
+    content = io.BytesIO()
+    np.save(content, array)  # into a file, it raises an error that does not say why that cannot be written
+    write_whole(path, content.getbuffer())
 
 
 def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:

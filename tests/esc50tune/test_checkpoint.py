@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
+from tests.esc50tune.test_files import no_file_beyond
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
@@ -30,32 +32,27 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     torch.testing.assert_close(loaded["optimizer"], state["optimizer"], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("written", [0, 100])
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(written, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at", [0, 100])
+def test_a_failed_save_says_why_and_leaves_the_old_file_and_nothing_else(at, tmp_path):
     path = tmp_path / "trial.pt"
     save_checkpoint(path, {"epoch": 1})
     before = path.read_bytes()
-
-    def full_disk(state: dict, file: Path) -> None:
-        Path(file).write_bytes(b"x" * written)
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        save_checkpoint(path, {"epoch": 2})
+    with no_file_beyond(at), pytest.raises(OSError, match="File too large") as caught:
+        save_checkpoint(path, {"epoch": 2, "weights": torch.zeros(1_000)})
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_old_file_lies_there_until_the_new_one_is_whole(tmp_path, monkeypatch):
-    path, save, seen = tmp_path / "trial.pt", torch.save, []
+    path, write, seen = tmp_path / "trial.pt", Path.write_bytes, []
     save_checkpoint(path, {"epoch": 1})
 
-    def watch(state: dict, file: Path) -> None:
-        save(state, file)
+    def watch(file: Path, content: memoryview) -> None:
+        write(file, content)
         seen.append(load_checkpoint(path))
 
-    monkeypatch.setattr(torch, "save", watch)
+    monkeypatch.setattr(Path, "write_bytes", watch)
     save_checkpoint(path, {"epoch": 2})
     assert seen == [{"epoch": 1}]
     assert load_checkpoint(path) == {"epoch": 2}

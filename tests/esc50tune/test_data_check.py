@@ -24,7 +24,7 @@ from esc50tune.data.dataset import COLUMNS, read_dataset
 from esc50tune.data.examine import examine
 from esc50tune.data.lines import counted, watched
 from esc50tune.data.locate import usual_seconds
-from tests.conftest import RATE, write_dataset
+from tests.conftest import RATE, ended, write_dataset
 
 ESC10 = Path(__file__).parents[2].parent / "shared" / "esc10"
 Rows = list[dict[str, str]]
@@ -404,7 +404,7 @@ def test_the_command_exits_with_2_when_no_sweep_can_run(
     if spoiled:
         (folder / "meta" / "esc50.csv").unlink()
     monkeypatch.setattr(sys, "argv", ["data", "check", str(folder)])
-    assert main() == (2 if spoiled else 0)
+    assert ended(main) == (2 if spoiled else 0)
     out, err = capsys.readouterr()
     assert ("a sweep can run on it" in out) is not spoiled
     assert bool(err) is spoiled

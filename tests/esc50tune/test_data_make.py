@@ -30,6 +30,7 @@ from esc50tune.data.folds import deal_folds
 from esc50tune.data.make import make
 from esc50tune.data.split import search_split
 from esc50tune.errors import UserError
+from tests.conftest import ended
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 SEEDS = itertools.count()
@@ -253,7 +254,7 @@ def test_nothing_is_left_of_an_interrupted_make(
 ) -> None:
     monkeypatch.setattr(module.shutil, "copyfile", break_off(KeyboardInterrupt()))
     monkeypatch.setattr(sys, "argv", ["data", "make", str(root), str(place / "out")])
-    assert main() == 130
+    assert ended(main) == 130
     assert capsys.readouterr().err == "interrupted\n"
     assert list(place.iterdir()) == [root]
 
@@ -275,7 +276,7 @@ def test_what_was_made_of_many_rates_and_lengths_is_checked_and_can_be_searched_
         for name in ("a", "b", "c"):
             sound(place / "raw" / name / f"{i}.wav", rate, seconds, channels)
     monkeypatch.setattr(sys, "argv", ["data", "make", str(place / "raw"), str(place / "new" / "out")])
-    assert main() == 0
+    assert ended(main) == 0
     out, err = capsys.readouterr()
     assert not err
     assert "warning" not in out
@@ -291,7 +292,7 @@ def test_there_are_as_many_folds_as_asked_for(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["data", "make", str(root), str(place / "out"), "--folds", folds])
     try:
-        assert main() == code
+        assert ended(main) == code
     except SystemExit as end:
         assert end.code == code
     out, err = capsys.readouterr()

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from esc50tune import export
-from esc50tune.command import end_with
 from esc50tune.data.clips import ClipSet
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.errors import UserError
@@ -23,7 +22,7 @@ from esc50tune.winner import onnx_file
 from esc50tune.winner.chosen import choose
 from esc50tune.winner.onnx_file import write_checked
 from esc50tune.winner.predictor import load_predictor
-from tests.conftest import SMALL, write_dataset
+from tests.conftest import SMALL, ended, write_dataset
 from tests.esc50tune.trained import ABOUT, CLASSES, KINDS, train
 
 
@@ -43,10 +42,9 @@ def trained(few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def run(*line: object, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
     """Return a command line's exit code, and what it printed and complained of."""
     monkeypatch.setattr(sys, "argv", ["export", *map(str, line)])
-    with pytest.raises(SystemExit) as ended:
-        end_with(export.main)
+    code = ended(export.main)
     told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
+    return code, told.out, told.err
 
 
 def waves_of(rate: int, length: int) -> np.ndarray:

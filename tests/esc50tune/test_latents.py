@@ -132,16 +132,16 @@ CODES = [f"codes-{n}" for n in range(1, 6)]
 def test_a_killed_run_goes_on_where_it_was_and_leaves_nothing_half_written_to_be_read(
     cut: int, again: list[str], encoded: ClipCache, waves: ClipCache, own_cache_folder: Path, monkeypatch
 ) -> None:
-    written, save = [], np.save
+    written, write = [], Path.write_bytes
 
-    def killed(path: Path, array: np.ndarray) -> None:
-        written.append(path.stem.partition("-")[2])  # of .PID-fold-1.npy, not yet the name that is read
-        save(path, array)
+    def killed(path: Path, content: memoryview) -> None:
+        written.append(path.name[1:].partition(".")[0])  # of .fold-1.npy.PID, not yet the name that is read
+        write(path, content)
         if len(written) == cut:
-            path.write_bytes(path.read_bytes()[:500])
+            write(path, content[:500])
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("esc50tune.data.cache.np.save", killed)
+    monkeypatch.setattr(Path, "write_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         open_latents(waves, "untrained", 1.5, TRAIN)
     done = open_latents(waves, "untrained", 1.5, TRAIN)

@@ -20,14 +20,13 @@ import torchaudio
 from analysis.load import load_results
 from esc50tune import predict
 from esc50tune.checkpoint import load_checkpoint, save_checkpoint
-from esc50tune.command import end_with
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.errors import UserError
 from esc50tune.winner.chosen import Chosen, choose
 from esc50tune.winner.listening import BATCH, Heard, cut, hear
 from esc50tune.winner.predictor import Predictor, load_predictor
 from tests.analysis.made import edit_json, write_events, write_study
-from tests.conftest import RATE, SECONDS, SMALL, write_dataset
+from tests.conftest import RATE, SECONDS, SMALL, ended, write_dataset
 from tests.esc50tune.trained import ABOUT, CLASSES, CPU, ENCODEC, KINDS, files_of_fold_5, noise, train
 
 LENGTH = round(RATE * SECONDS)
@@ -73,10 +72,9 @@ def heard(predictor: Predictor, paths: Sequence[Path], failed: dict[Path, str] |
 def run(*line: object, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
     """Return a command line's exit code, and what it printed and complained of."""
     monkeypatch.setattr(sys, "argv", ["predict", *map(str, line)])
-    with pytest.raises(SystemExit) as ended:
-        end_with(predict.main)
+    code = ended(predict.main)
     told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
+    return code, told.out, told.err
 
 
 # As in the training

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,7 +50,9 @@ Trainer.run_epoch = once
     env = patched(tmp_path, code, after="sweeps.trainable") | {"KILLED_ONCE": str(tmp_path / "killed")}
     done = run(*command(tones_folder, tmp_path, *TWO, "--name", "killed-trial"), env=env)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "tried again: trial 1 (mixup), lost:" in done.stdout
+    assert "mixup #1 lost its process after epoch 2, and is tried again; " in done.stdout
+    assert "tried again: trial 1 (mixup), lost: Worker unexpectedly exits " in done.stdout
+    assert "raylet" not in done.stdout + done.stderr  # Ray's own paragraph of advice
     results = load_results(tmp_path / "killed-trial")
     assert results.trials["reason"].tolist() == ["finished", "finished"]
     assert [event["kind"] for event in last_run(tmp_path / "killed-trial")["retries"]] == ["lost"]
@@ -112,19 +116,25 @@ Trainer.run_epoch = greedy
     assert [(retry["epochs"], retry["config"]) for retry in retries] == [(2, {"batch_parts": 2})]
 
 
-# what fails -> what does it, while a file is there; what is said of it
+# what fails -> what does it, while a file is there, and after which import; what is said of it
 FAILING = {
     "a worker, on a full disk": (
         """
-import errno, os
-replace = os.replace
-def failing(source, target, **more):
-    if str(target).endswith("trial-0001.pt") and os.path.exists(os.environ["FAULT"]):
-        raise OSError(errno.ENOSPC, "No space left on device", str(source))
-    return replace(source, target, **more)
-os.replace = failing
+import os, resource
+from esc50tune.trial import Trainer
+save = Trainer.save
+def failing(self, *args):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if self.config.mixup and os.path.exists(os.environ["FAULT"]):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        save(self, *args)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+Trainer.save = failing
 """,
-        "No space left on device",
+        "sweeps.trainable",
+        "trial 1 (mixup) cannot read or write its files: '{folder}/checkpoints/trial-0001.pt': File too large",
     ),
     "the driver, on a disk that turned read-only": (
         """
@@ -137,28 +147,27 @@ def failing(file, text):
     return write(file, text)
 os.write = failing
 """,
-        "Read-only file system",
+        None,
+        "'{folder}/events.jsonl' cannot be written: Read-only file system",
     ),
 }
 
 
-@pytest.mark.parametrize(("code", "words"), FAILING.values(), ids=FAILING)
+@pytest.mark.parametrize(("code", "after", "words"), FAILING.values(), ids=FAILING)
 def test_a_disk_that_cannot_be_written_stops_the_sweep_with_a_sentence_and_it_goes_on_once_it_can(
-    tones_folder: Path, tmp_path: Path, code: str, words: str
+    tones_folder: Path, tmp_path: Path, code: str, after: str | None, words: str
 ) -> None:
-    fault = tmp_path / "fault"
+    fault, folder = tmp_path / "fault", tmp_path / "disk"
     fault.touch()
-    env = patched(tmp_path, code) | {"FAULT": str(fault)}
+    env = patched(tmp_path, code, after) | {"FAULT": str(fault)}
     done = run(*command(tones_folder, tmp_path, *TWO, "--name", "disk"), env=env)
     assert done.returncode == 2, done.stdout + done.stderr
-    (said,) = done.stderr.splitlines()
-    assert said.startswith("error: ")
-    assert words in said
-    assert said.endswith(f"; all that ended is kept: mend that, then --resume {tmp_path / 'disk'}")
+    told = words.format(folder=folder)
+    assert done.stderr == f"error: {told}; nothing else is lost: mend that, then --resume {folder}\n"
     fault.unlink()
-    done = run(*SCRIPT, "--resume", str(tmp_path / "disk"), "--no-dashboard", env=env)
+    done = run(*SCRIPT, "--resume", str(folder), "--no-dashboard", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert load_results(tmp_path / "disk").trials["reason"].tolist() == ["finished", "finished"]
+    assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
 
 
 def test_a_dashboard_whose_port_is_taken_is_at_another_one(tones_folder: Path, tmp_path: Path) -> None:
@@ -210,6 +219,17 @@ def test_interrupted_twice_it_leaves_tables_and_goes_on(tones_folder: Path, tmp_
     done = run(*SCRIPT, "--resume", str(folder), "--no-dashboard")
     assert done.returncode == 0, done.stdout + done.stderr
     assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]
+
+
+def test_told_to_end_as_schedulers_do_it_leaves_tables(tones_folder: Path, tmp_path: Path) -> None:
+    process = start(*command(tones_folder, tmp_path, *TWO, "--name", "ended", "--set", "epochs=60"))
+    folder = tmp_path / "ended"
+    wait_for_events(folder / FILE, 6)
+    process.terminate()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1] == f"go on with: python sweeps/regularization.py --resume {folder}"
+    assert (last_run(folder)["how"], (folder / "tables").is_dir()) == ("interrupted", True)
 
 
 def test_out_of_time_it_ends_with_3_and_goes_on_with_more_time_and_more_trials(
@@ -265,3 +285,43 @@ def test_a_cache_that_is_cut_stops_the_sweep_with_a_sentence(
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"remove '{folder}'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+# what becomes of the cache while a trial reads it -> what does that; what is said; whether the user must remove it
+SPOILED = {
+    "cut": ("for fold in root.glob('clips/*/fold-*.npy'): os.truncate(fold, 500)", "is damaged (", True),
+    "deleted": ("shutil.rmtree(root); os.kill(os.getpid(), 9)", "' is gone; it is made again at the next start", False),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words", "remove"), SPOILED.values(), ids=SPOILED)
+def test_a_cache_that_is_spoiled_in_mid_run_stops_the_sweep_with_a_sentence_and_it_goes_on(
+    tones_folder: Path, tmp_path: Path, spoil: str, words: str, remove: bool
+) -> None:
+    code = f"""
+import os, shutil
+from pathlib import Path
+from esc50tune.trial import Trainer
+run_epoch, root, once = Trainer.run_epoch, Path(os.environ["ESC50TUNE_CACHE"]), Path(os.environ["ONCE"])
+def spoiling(self):
+    if self.epoch == 2 and not once.exists():
+        once.touch()
+        {spoil}
+    return run_epoch(self)
+Trainer.run_epoch = spoiling
+"""
+    cache, folder = tmp_path / "cache", tmp_path / "spoiled"
+    env = patched(tmp_path, code, after="sweeps.trainable")
+    env |= {"ONCE": str(tmp_path / "once"), "ESC50TUNE_CACHE": str(cache)}
+    done = run(*command(tones_folder, tmp_path, *TWO, "--name", "spoiled", "--max-concurrent", "1"), env=env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("error: trial 0 (convnext) cannot read or write its files: ")
+    assert words in said
+    assert said.endswith(f"; nothing else is lost: mend that, then --resume {folder}")
+    if remove:
+        (named,) = re.findall(r"remove '([^']+)', and it is made again", said)
+        shutil.rmtree(named)
+    done = run(*SCRIPT, "--resume", str(folder), "--no-dashboard", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert load_results(folder).trials["reason"].tolist() == ["finished", "finished"]

@@ -11,7 +11,7 @@ from ray.air.execution._internal import RayActorManager
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from esc50tune.errors import UserError
-from sweeps.failure import Failure
+from sweeps.failure import Failure, summary
 from sweeps.shells import classified, kills_for_memory_end_trials
 
 TEXT = "Traceback\nRuntimeError: boom"
@@ -31,17 +31,22 @@ def raised(cause: Exception) -> RayTaskError:
         (raised(FileNotFoundError(errno.ENOENT, "no such file")), "error"),
         (raised(torch.OutOfMemoryError("CUDA out of memory")), "memory"),
         (raised(MemoryError()), "memory"),
-        (raised(OSError(errno.ENOSPC, "no space left")), "storage"),
-        (raised(OSError(errno.EDQUOT, "quota exceeded")), "storage"),
-        (raised(OSError(errno.EROFS, "read-only file system")), "storage"),
-        (raised(UserError("the cache is gone")), "storage"),
-        (ActorDiedError(), "lost"),
         (RayActorError(error_msg="The actor died because its node has died."), "node"),
         (None, "error"),
     ],
 )
 def test_the_kind_of_a_failure_follows_from_its_cause(error: Exception | None, kind: str) -> None:
     assert classified(error, TEXT) == Failure(kind, TEXT)
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO", "ESTALE"])
+def test_of_a_disk_that_cannot_be_written_the_file_and_the_reason_are_told(name: str) -> None:
+    error = raised(OSError(getattr(errno, name), "no luck", "checkpoints/trial-0001.pt"))
+    assert classified(error, TEXT) == Failure("storage", "'checkpoints/trial-0001.pt': no luck")
+
+
+def test_what_a_worker_says_in_a_sentence_is_told_as_it_is() -> None:
+    assert classified(raised(UserError("the cache is gone")), TEXT) == Failure("storage", "the cache is gone")
 
 
 @pytest.mark.parametrize(
@@ -52,9 +57,30 @@ def test_of_a_trial_that_ray_killed_for_its_memory_one_line_is_told(error: Excep
 
 
 def test_of_a_lost_process_what_ray_knows_is_told_without_advice() -> None:
-    known = "The actor is dead because its worker process has died. Worker exit detail: End of file."
-    failure = classified(ActorDiedError(), f"{TEXT}\n{known} Some common causes include: (1) the process was killed")
-    assert (failure.kind, failure.last_line) == ("lost", known)
+    known = "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+    text = f"{TEXT}\n{known}End of file. Some common causes include: (1) the process was killed"
+    assert classified(ActorDiedError(), text) == Failure("lost", "End of file.")
+    assert classified(ActorDiedError(), "The actor died.") == Failure("lost", "The actor died.")
+
+
+CODE = '  File "a.py", line 1, in one\n    two()\n    ^^^^^\n  File "b.py", line 2, in two\n    raise error\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"ray::train()\n{CODE}ValueError: a bug", "ValueError: a bug"),
+        (f"ray::train()\n{CODE}CUDAError: an assert\nCompile with TORCH_USE_CUDA_DSA\n", "CUDAError: an assert"),
+        (f"ray::train()\n{CODE}KeyError: 1\n\nin turn:\n\n{CODE}OSError: 2", "OSError: 2"),
+        (f"ray::train()\n{CODE}  [Previous line repeated 9 more times]\nRecursionError: deep", "RecursionError: deep"),
+        ("Failure # 1\nThe actor died.\n", "The actor died."),
+        (f"ray::train()\n{CODE}E: \x1b[2J\x07", r"E: \x1b[2J\x07"),
+        (f"ray::train()\n{CODE}" + "E" * 999, "E" * 250 + " ..."),
+        ("", "no message"),
+    ],
+)
+def test_a_traceback_is_summed_up_by_the_line_that_says_what_was_raised(text: str, line: str) -> None:
+    assert summary(text) == line
 
 
 def test_a_trial_that_ray_killed_for_its_memory_ends_that_trial_alone() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from esc50tune.errors import UserError
 from sweeps.cli import make_parser
-from sweeps.plan import Plan, make_plan, print_plan
+from sweeps.plan import Plan, check_disk, make_plan, print_plan
 from sweeps.resources import Machine, Share, share_machines
 
 ARMS = ("baseline", "convnext", "dropout")
@@ -140,8 +140,23 @@ def test_a_disk_without_room_is_refused(tones_folder: Path, tmp_path: Path, monk
     plan_for(tones_folder, tmp_path)  # so that the clips are decoded already
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1_000))
-    with pytest.raises(UserError, match=r"checkpoints need .* GB, but .* GB free"):
+    with pytest.raises(UserError, match=r"checkpoints need \d+ MB, but .* has 0 MB free"):
         plan_for(tones_folder, tmp_path)
+
+
+def test_checkpoints_that_are_there_need_no_room(
+    tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--name", "old")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1_000))
+    (plan.folder / "checkpoints").mkdir(parents=True)
+    there = plan.folder / "checkpoints" / "trial-0000.pt"
+    there.write_bytes(bytes(plan.checkpoint_bytes - 1_000))
+    check_disk(plan)
+    there.write_bytes(bytes(plan.checkpoint_bytes - 1_001))
+    with pytest.raises(UserError, match="checkpoints need 0 MB"):
+        check_disk(plan)
 
 
 def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:

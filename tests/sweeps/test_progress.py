@@ -50,6 +50,18 @@ def test_a_log_file_gets_one_plain_line_for_each_ended_trial(shown) -> None:
     assert lines[2].startswith("[3/6] convnext #2 FAILED")
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("lost", "lost its process"), ("node", "lost its machine"), ("memory", "ran out of memory")]
+)
+def test_a_trial_that_is_tried_again_gets_a_line_when_it_happens(shown, kind: str, words: str) -> None:
+    driver, _, output = shown
+    driver.deal()
+    run_epochs(driver, 0, [0.5] * 2)
+    driver.fail(0, Failure(kind, "gone"))
+    (line,) = output.getvalue().splitlines()
+    assert line.startswith(f"[0/6] convnext #0 {words} after epoch 2, and is tried again; 0:0")
+
+
 def test_time_left_counts_every_epoch_that_may_still_run(shown) -> None:
     driver, progress, _ = shown
     assert progress.seconds_left() is None  # nothing is known before the first epoch

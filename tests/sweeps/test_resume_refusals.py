@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from analysis.errors import ResultsError
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
-from sweeps.driver import Dealer
+from esc50tune.knobs import Search
+from sweeps.driver import Dealer, Driver
 from sweeps.events import EventLog
 from sweeps.plan import Plan
 from sweeps.resume import check_same, read_sweep
-from sweeps.state import Trial
+from sweeps.state import SweepState, Trial
 from tests.sweeps.test_plan import plan_for
 
 
@@ -66,10 +68,9 @@ def test_a_damaged_manifest_is_named(plan: Plan, tmp_path: Path, change: Callabl
     ("line", "change", "words"),
     [
         (0, {"arm": "mixup"}, "of trial 0, 'mixup' is no arm of the manifest"),
-        (0, {"config": TrialConfig().to_flat() | {"lr": 0.9}}, "of trial 0, its arm cannot have lr = 0.9"),
+        (0, {"config": TrialConfig().to_flat() | {"lr": 1.1}}, "of trial 0, lr = 1.1"),
         (1, {"config": {"lr": 1e-3, "dropuot": 0.1}}, "of trial 1, no knob is called 'dropuot'; did you mean"),
         (3, {"config": {"batch_parts": 0}}, "of trial 1, batch_parts = 0"),
-        (3, {"error": None}, "of trial 1, its error is None"),
         (4, {"reason": "tired"}, "of trial 0, its reason is 'tired'"),
     ],
 )
@@ -82,6 +83,31 @@ def test_a_damaged_log_is_named(plan: Plan, tmp_path: Path, line: int, change: d
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     with pytest.raises(ResultsError, match=f"events.jsonl' is damaged: {words}"):
         read_sweep(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "words"),
+    [
+        (3, {"error": None}, "line 4 is damaged: its error is None"),
+        (3, {"error": ...}, "line 4 is damaged: it has no error"),
+        (3, {"arm": ...}, "line 4 is damaged: it has no arm"),
+        (4, {"reason": "error"}, "line 5 is damaged: it has no error"),
+        (4, {"reason": "error", "error": 5}, "line 5 is damaged: its error is 5"),
+        (4, {"error": 5}, "line 5 is damaged: its error is 5"),
+        (4, {"reason": 3}, "line 5 is damaged: its reason is 3"),
+        (4, {"clock": None}, "line 5 is damaged: its clock is None"),
+    ],
+)
+def test_a_line_that_could_not_be_told_of_at_the_end_is_named(
+    plan: Plan, tmp_path: Path, line: int, change: dict, words: str
+) -> None:
+    path = begun(plan, tmp_path) / "events.jsonl"
+    events = [json.loads(text) for text in path.read_text().splitlines()]
+    events[line] = {key: value for key, value in (events[line] | change).items() if value is not ...}
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    for read in (read_sweep, EventLog):  # the second alone reads that of a second phase
+        with pytest.raises(ResultsError, match=rf"^'{path}', {words}$"):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +158,18 @@ def test_what_differs_between_arms_is_named_value_by_value(plan: Plan) -> None:
         "is 0.0; go back to it, or --force to mix them"
     )
     assert check_same(copy.deepcopy(now), now, force=False) == []
+
+
+def test_forced_onto_another_range_a_search_goes_on_and_can_be_gone_on_with(plan: Plan, tmp_path: Path) -> None:
+    begun(plan, tmp_path)  # its trials have the default learning rate, 1e-3
+    arms = [replace(arm, space={"lr": Search(0.1, 0.9)}) for arm in plan.arms]
+    state = SweepState(plan.epochs, "none")
+    driver = Driver(arms, 2 * len(arms), "tpe", 0, EventLog(tmp_path, state.apply), state)
+    while driver.deal():
+        pass
+    driver.log.close()
+    assert all(0.1 <= state.trials[number].sampled["lr"] <= 0.9 for number in range(len(arms), 2 * len(arms)))
+    read_sweep(tmp_path)  # the manifest has the range of the first run, 2e-4 to 5e-3
 
 
 def test_a_trial_of_a_log_without_batch_parts_is_tried_again_in_two() -> None:

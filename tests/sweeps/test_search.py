@@ -63,3 +63,11 @@ def test_tpe_ranks_a_trial_cut_short_below_every_full_one_whatever_its_score() -
 @pytest.mark.parametrize("reason", ["error", "diverged", None])
 def test_tpe_bears_failed_diverged_and_running_trials(reason: str | None) -> None:
     assert next_point(ARM, "tpe", 0, 5, [ended(i, 1e-3, 0.5, reason) for i in range(5)])
+
+
+def test_tpe_learns_nothing_from_points_outside_of_ranges_that_other_code_narrowed() -> None:
+    within = [ended(i, lr, 0.9 if lr < 5e-4 else 0.2) for i, lr in enumerate(np.geomspace(1.1e-4, 9e-3, 16))]
+    lacking = ended(17, 1e-3, 0.5)
+    del lacking.config["mixup"]
+    outside = [ended(16, 1e-2 + 1e-9, 0.95), ended(18, 1e-4 - 1e-9, 0.95), lacking]
+    assert next_point(ARM, "tpe", 0, 16, within + outside) == next_point(ARM, "tpe", 0, 16, within)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import ray
 from esc50tune.errors import UserError
 from sweeps.events import FILE, EventLog
 from sweeps.manifest import write_manifest
-from sweeps.runner import only_process
+from sweeps.runner import make_folder, only_process
 from tests.sweeps.scripts import command, run_here
+from tests.sweeps.test_plan import plan_for
 
 STUDY = ["--arms", "convnext,mixup", "--num-samples", "2", "--name", "new", "--no-dashboard"]
 
@@ -69,6 +71,39 @@ def test_a_manifest_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: p
         write_manifest(tmp_path, {"name": "new"})
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
     assert (tmp_path / "manifest.json").read_text() == before
+
+
+def test_of_two_sweeps_with_one_name_the_second_is_refused_and_leaves_nothing(
+    tones_folder: Path, tmp_path: Path
+) -> None:
+    first, second = (plan_for(tones_folder, tmp_path, "--name", "same") for _ in range(2))
+    make_folder(first)
+    with pytest.raises(UserError, match=r"/same': another sweep has just made it$"):
+        make_folder(second)
+    assert [path.name for path in first.folder.parent.iterdir()] == ["same"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / FILE).unlink(),
+        lambda folder: shutil.rmtree(folder),
+        lambda folder: folder.rename(folder.with_name("moved")),
+        lambda folder: (folder / FILE).write_bytes((folder / FILE).rename(folder / "old").read_bytes()),
+    ],
+    ids=["removed", "folder removed", "folder moved", "replaced"],
+)
+def test_a_log_that_is_not_where_it_was_is_not_written_on(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    log = EventLog(folder)
+    log.append("deal", trial=0)
+    before = os.fstat(log._file).st_size
+    change(folder)
+    with pytest.raises(UserError, match=r"events\.jsonl' was moved, removed or replaced while it was written$"):
+        log.append("deal", trial=1)
+    assert os.fstat(log._file).st_size == before
+    log.close()
 
 
 @pytest.mark.parametrize("calls", [["write"], ["write", "ftruncate"], ["fsync"]], ids=" ".join)

@@ -1,0 +1,42 @@
+"""`python -m analysis`: what is wrong with its command line is said in one sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from analysis import __main__ as command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "the following arguments are required: FOLDER"),
+        (["--outt", "x", "results/x"], "unrecognized arguments: --outt"),
+        (["--ou", "x", "results/x"], "unrecognized arguments: --ou"),
+        (["results/x", "--out"], "argument --out: expected one argument"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_one_sentence(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["analysis", *arguments])
+    assert command.main() == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (said,) = told.err.splitlines()
+    assert said.startswith(f"error: {words}")
+    assert said.endswith(" (see --help)")
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupted(folder: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["analysis", "results/x"])
+    monkeypatch.setattr(command, "read_study", interrupted)
+    assert command.main() == 130
+    assert capsys.readouterr().err == "interrupted\n"
