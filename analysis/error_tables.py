@@ -11,6 +11,7 @@ from analysis.layout import mark, traits
 from analysis.load import Results
 from analysis.table import Column, Table, number, text
 
+DRAWN = 500  # classes: the confusion matrix of more would be metres high, and soon too high to be drawn
 PAIRS = 10  # the most confused ones that are told
 
 
@@ -33,6 +34,8 @@ def error_tables(results: Results, confirmed: Confirmed) -> list[Table]:
     if len(pairs):
         title = "The most confused pairs of classes over all arms" + note
         caption = errors_caption(results, "Share in % of a class's predictions that name the other,")
+        if (classes := len(results.manifest["data"]["classes"])) > DRAWN:
+            caption += f" The confusion matrix is not drawn: it has no room for {classes} classes."
         tables.append(Table("confused-pairs", title, caption, pairs, [*by_pair, *shares]))
     return tables
 

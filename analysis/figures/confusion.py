@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
+from analysis.error_tables import DRAWN
 from analysis.figures.drawing import VERMILION, Drawing, new_page
 
 MARKED = 5
 TICKS = (0, 1, 5, 20, 50, 100)
 FEW = 12  # classes: no more than this leave room for figures in the cells
-MOST = 500  # classes: with more the picture is metres high, and soon too high to be drawn
 
 
 def confusion(
@@ -30,7 +30,7 @@ def confusion(
         marks: what the figure may not be taken for.
         note: on which runs it is based.
     """
-    if len(classes) > MOST:
+    if len(classes) > DRAWN:
         return None
     shares = 100.0 * confusion_shares(truth, predicted, len(classes))
     pairs = most_confused(shares)

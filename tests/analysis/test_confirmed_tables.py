@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import analysis.error_tables
 import analysis.outcome
 from analysis.confirmed_tables import clean_table, confirmed_tables
 from analysis.error_tables import error_tables
@@ -262,6 +263,15 @@ def test_the_most_confused_pairs_come_with_their_shares(study: Path) -> None:
     ]
     assert table.frame.loc["class_2", ["baseline", "convnext", "mixup", "shift"]].tolist() == [100, 100, 75, 100]
     assert table.frame["shift"].tolist() == [100.0, 100.0, 25.0]
+
+
+def test_of_too_many_classes_for_a_confusion_matrix_it_is_said_that_there_is_none(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "matrix" not in tables_of(study)["confused-pairs"].caption
+    monkeypatch.setattr(analysis.error_tables, "DRAWN", 2)
+    caption = tables_of(study)["confused-pairs"].caption
+    assert caption.endswith(" The confusion matrix is not drawn: it has no room for 3 classes.")
 
 
 def test_without_a_confusion_there_is_no_table_of_pairs(study: Path) -> None:
