@@ -51,8 +51,9 @@ def positive(value: Any) -> bool:
     return whole(value) and value > 0
 
 
-def several(value: Any) -> bool:
-    return whole(value) and value > 1
+def factor(value: Any) -> bool:
+    """Tell whether rungs may lie this factor apart: with one near 1 there would be too many to be drawn."""
+    return number(value) and 1.5 <= value < LARGE
 
 
 def share(value: Any) -> bool:
@@ -164,7 +165,7 @@ MANIFEST = {
     "trials": whole,
     "search": words,
     "seed": whole,
-    "scheduler": {"name": words, "grace": share, "factor": several},
+    "scheduler": {"name": words, "grace": share, "factor": factor},
     "arguments?": ARGUMENTS,
     "encoders?": {words: words},
     "resources?": {"share": {"cpus": whole, "gpus": amount}},

@@ -13,10 +13,9 @@ import numpy as np
 from sweeps.arms import Arm, make_arms
 from sweeps.cli import make_parser
 from sweeps.events import FILE, Event
-from sweeps.halving import GO_ON
-from sweeps.ladder import FACTOR, GRACE, rung_epochs
+from sweeps.halving import GO_ON, rung_epoch
 from sweeps.manifest import describe_run, write_manifest
-from sweeps.plan import OF_THE_STUDY
+from sweeps.plan import OF_THE_STUDY, rule
 from sweeps.presets import PRESETS
 from sweeps.studies import regularization
 
@@ -66,7 +65,7 @@ def manifest(arms: list[Arm], trials: int, name: str) -> dict[str, Any]:
         "reference": "convnext",
         "trials": trials,
         "search": "sobol",
-        "scheduler": {"name": "halving", "grace": GRACE, "factor": FACTOR},
+        "scheduler": rule("halving"),
         "seed": 0,
         "arguments": {flag: asked[flag] for flag in OF_THE_STUDY},
         "resources": {"share": {"cpus": 1, "gpus": 0}},
@@ -74,10 +73,10 @@ def manifest(arms: list[Arm], trials: int, name: str) -> dict[str, Any]:
 
 
 def events(arms: list[Arm], per_arm: int) -> Iterator[Event]:
-    """Yield what a sweep writes whose arms go from rung to rung together; an arm's earlier trials are better."""
+    """Yield what a sweep writes whose arms come to the rung together; an arm's earlier trials are better."""
     rng = np.random.default_rng(0)
-    until = [*rung_epochs(EPOCHS), EPOCHS]
-    stays = [per_arm, *(math.ceil(share * per_arm) for share in GO_ON), 0]  # trials of an arm that begin each part
+    until = [rung_epoch(EPOCHS), EPOCHS]
+    stays = [per_arm, math.ceil(GO_ON * per_arm), 0]  # trials of an arm that begin each part
     for part, end in enumerate(until):
         for trial in range(stays[part] * len(arms)):
             arm, index = arms[trial % len(arms)], trial // len(arms)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from bench.base import Options, Outcome
 from bench.curves import ESC10, Curve, read_curves
@@ -30,6 +31,7 @@ from sweeps.simulated_search import (
 from sweeps.state import SweepState, Trial
 
 ORDERS = 100
+PARTS = (0.3, 0.4, 0.6)  # of the schedule: both schedulers' rungs
 Dealt = dict[str, list[Curve]]  # of each arm, its trials in the order in which they are dealt
 
 
@@ -37,7 +39,8 @@ def run(options: Options) -> Outcome:
     """Run the searches; nothing of it is about time."""
     simulated = compare_schedulers(Assumptions(), 0, np.random.default_rng(0))
     recorded = read_curves(ESC10)
-    return outcome({"simulated": simulated, "recorded": replay_schedulers(recorded, ORDERS)}, recorded)
+    replayed = replay_schedulers(recorded, ORDERS)
+    return outcome({"simulated": simulated, "recorded": replayed}, foretold(recorded), recorded)
 
 
 def replay_schedulers(recorded: Dealt, orders: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -52,6 +55,25 @@ def replay_schedulers(recorded: Dealt, orders: int) -> dict[str, dict[str, dict[
             mean = rows[["epochs", "full", "starved", "kept", "lost"]].mean().to_dict()
             found.setdefault(scheduler, {})[str(per_arm)] = mean | {"in_full": epochs_in_full(rows)}
     return found
+
+
+def foretold(recorded: Dealt) -> dict[str, dict[str, float]]:
+    """Return what the accuracy and the loss after a part of the schedule say of the accuracy at its end.
+
+    It is Spearman's rank correlation over an arm's trials, mean over the arms, at each of `PARTS`; of the loss, its
+    negative.
+    """
+    said: dict[str, dict[str, float]] = {}
+    for part in PARTS:
+        rows = []
+        for curves in recorded.values():
+            epoch, ends = round(part * len(curves[0].accuracies)) - 1, [curve.accuracies[-1] for curve in curves]
+            accuracies, losses = zip(
+                *((curve.accuracies[epoch], -curve.losses[epoch]) for curve in curves), strict=True
+            )
+            rows.append([spearmanr(accuracies, ends).statistic, spearmanr(losses, ends).statistic])
+        said[f"{part:g}"] = dict(zip(("accuracy", "loss"), np.mean(rows, axis=0).tolist(), strict=True))
+    return said
 
 
 def draw(recorded: Dealt, per_arm: int, rng: np.random.Generator) -> Dealt:
@@ -116,8 +138,14 @@ def epochs_in_full(rows: pd.DataFrame) -> float:
     return float(np.interp(fed["reached"].mean(), levels, first + 1) / len(best_of))
 
 
-def outcome(figures: dict[str, dict[str, dict[str, dict[str, float]]]], recorded: Dealt) -> Outcome:
+def outcome(
+    figures: dict[str, dict[str, dict[str, dict[str, float]]]], said: dict[str, dict[str, float]], recorded: Dealt
+) -> Outcome:
     trials, epochs = sum(map(len, recorded.values())), len(next(iter(recorded.values()))[0].accuracies)
+    correlations = "; ".join(
+        f"at {100 * float(part):.0f} % {of['accuracy']:.2f} (accuracy), {of['loss']:.2f} (loss)"
+        for part, of in said.items()
+    )
     return Outcome(
         "Early stopping: epochs spent, and what is lost, against trials that all run in full",
         ("curves × trials", "early stopping", "epochs", "in full", "starved", "kept", "lost"),
@@ -135,8 +163,10 @@ def outcome(figures: dict[str, dict[str, dict[str, dict[str, float]]]], recorded
             "Tune's own scheduler has it. Epochs: in % of those of all trials in full. In full: what fewer trials that",
             "all run in full need for the same mean result, in the same %. Starved: % of arms without a full trial.",
             "Kept: % of arms whose best trial ran in full. Lost: points by which the best of those that did is worse.",
+            "Halving judges by validation loss, asha by accuracy. Recorded, their rank correlations with the",
+            f"accuracy at the schedule's end are: {correlations}.",
         ),
-        figures,
+        figures | {"foretold": said},
     )
 
 

@@ -25,9 +25,9 @@ from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.inputs import open_clips, open_waves
 from esc50tune.regularizers import active
+from sweeps import halving, ladder
 from sweeps.arms import Arm, make_arms, trial_seed, without_effect
 from sweeps.console import Console, say
-from sweeps.ladder import FACTOR, GRACE
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
 from sweeps.resources import Machine, Share, check_precision, share_machines, total
@@ -143,7 +143,7 @@ class Plan:
             "reference": self.present(self.study.reference),
             "trials": self.trials,
             "search": self.search,
-            "scheduler": {"name": self.scheduler, "grace": GRACE, "factor": FACTOR, "judged": "within each arm"},
+            "scheduler": rule(self.scheduler),
             "seed": self.seed,
             "arguments": self.arguments,
             "resources": {"machines": [asdict(machine) for machine in self.machines], "share": asdict(self.share)},
@@ -215,6 +215,15 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     )
     check_disk(plan)
     return plan
+
+
+def rule(scheduler: str) -> dict[str, Any]:
+    """Return what the manifest says of how trials are stopped; of none, where ASHA's rungs would lie."""
+    if scheduler == "halving":
+        told = {"grace": halving.GRACE, "factor": 1 / halving.GO_ON, "judged": "within each arm, by validation loss"}
+    else:
+        told = {"grace": ladder.GRACE, "factor": ladder.FACTOR, "judged": "within each arm, by validation accuracy"}
+    return {"name": scheduler} | told
 
 
 def encoders(arms: list[Arm]) -> list[str]:

@@ -129,7 +129,9 @@ def simulate_sweep(
             return state.trials
         for number in list(running):
             epoch = len(state.trials[number].epochs)
-            told = {"epoch": epoch + 1, "val_acc": float(curves[number][epoch]), "val_loss": 1.0, "diverged": False}
+            accuracy = float(curves[number][epoch])
+            # A loss that says what the accuracy says: what is known of it beyond that is left to recorded curves.
+            told = {"epoch": epoch + 1, "val_acc": accuracy, "val_loss": 1 - accuracy, "diverged": False}
             if not driver.record(number, told):
                 running.remove(number)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.events import Event
-from sweeps.ladder import Ladder, rung_epochs
+from sweeps.halving import rung_epoch
+from sweeps.ladder import Ladder
 
 
 @dataclass
@@ -78,7 +79,8 @@ class SweepState:
             trial.epochs.append(event)
             ladder = self.ladders.get(trial.arm)
             self._goes_on[number] = ladder is None or ladder.goes_on(number, event["epoch"], event["val_acc"])
-            at_rung = self.scheduler == "halving" and event["epoch"] in rung_epochs(self.epochs[trial.arm])
+            length = self.epochs[trial.arm]
+            at_rung = self.scheduler == "halving" and event["epoch"] == rung_epoch(length) < length
             trial.waiting = at_rung and not event["diverged"]
         elif event["event"] == "promote":
             self.trials[number].waiting = False

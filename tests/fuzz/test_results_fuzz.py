@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.error_tables import DRAWN
 from analysis.errors import ResultsError
 from analysis.figures.confirmed import confirmed_drawings
-from analysis.figures.confusion import MOST, confusion
+from analysis.figures.confusion import confusion
 from analysis.figures.search import search_drawings
 from analysis.report import make_section, write_report
 from analysis.side_by_side import joined_table
@@ -170,11 +171,11 @@ def test_a_name_too_long_for_a_report_is_refused(sweep: Path, tmp_path: Path) ->
         write_report([read_study(sweep)], tmp_path / ("x" * 300))
 
 
-@pytest.mark.parametrize("classes", [MOST, MOST + 1, 5_000])
+@pytest.mark.parametrize("classes", [DRAWN, DRAWN + 1, 5_000])
 def test_more_classes_than_a_picture_can_hold_have_no_figure(classes: int) -> None:
     truth = np.arange(classes)
     drawing = confusion(truth, truth[None], [f"class {i}" for i in truth], "convnext", [], "")
-    assert (drawing is None) == (classes > MOST)
+    assert (drawing is None) == (classes > DRAWN)
 
 
 class Touch:

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from sweeps.failure import Failure
-from sweeps.halving import judged
+from sweeps.halving import judged, rung_epoch
 from sweeps.state import Trial
 from tests.sweeps.test_driver import ARMS, EPOCHS, make_driver, result, run
 
-RUNGS = [3, 6]  # of 10 epochs
+RUNG = 4  # of 10 epochs
 
 
-def trial(number: int, *accuracies: float, loss: float = 1.0, waiting: bool = True, reason: str | None = None) -> Trial:
-    epochs = [result(epoch, accuracy) | {"val_loss": loss} for epoch, accuracy in enumerate(accuracies, start=1)]
-    return Trial(number, "convnext", {}, {}, epochs, waiting=waiting, reason=reason)
+def trial(number: int, loss: float, epochs: int = RUNG, waiting: bool = True, reason: str | None = None) -> Trial:
+    told = [result(epoch, 0.5) | {"val_loss": loss} for epoch in range(1, epochs + 1)]
+    return Trial(number, "convnext", {}, {}, told, waiting=waiting, reason=reason)
 
 
-def at(rung: int, accuracies: list[float]) -> list[Trial]:
-    return [trial(number, *[accuracy] * rung) for number, accuracy in enumerate(accuracies)]
+def waiting(losses: list[float]) -> list[Trial]:
+    return [trial(number, loss) for number, loss in enumerate(losses)]
 
 
 def going_on(trials: list[Trial], planned: int) -> dict[int, bool]:
@@ -31,47 +31,45 @@ def going_on(trials: list[Trial], planned: int) -> dict[int, bool]:
     return decided
 
 
-@pytest.mark.parametrize(("planned", "first", "second"), [(8, 4, 3), (5, 3, 2), (4, 2, 2), (2, 1, 1), (1, 1, 1)])
-def test_the_best_half_goes_on_at_the_first_rung_and_three_eighths_at_the_second(
-    planned: int, first: int, second: int
-) -> None:
-    trials = at(3, [0.1 * number for number in range(planned)])
-    assert [n for n, goes_on in going_on(trials, planned).items() if goes_on] == list(range(planned - first, planned))
-    for one in trials:
-        if one.reason is None:
-            one.epochs += [result(epoch, 1 - 0.1 * one.number) for epoch in (4, 5, 6)]
-            one.waiting = True
-    decided = going_on(trials, planned)
-    assert len(decided) == first
-    assert [n for n, goes_on in decided.items() if goes_on] == list(range(planned - first, planned - first + second))
+@pytest.mark.parametrize(("planned", "full"), [(9, 4), (8, 3), (5, 2), (3, 2), (2, 1), (1, 1)])
+def test_three_eighths_of_an_arms_trials_run_in_full_those_with_the_lowest_loss(planned: int, full: int) -> None:
+    decided = going_on(waiting([1 - 0.1 * number for number in range(planned)]), planned)
+    assert [n for n, goes_on in decided.items() if goes_on] == list(range(planned - full, planned))
+    assert len(decided) == planned
+
+
+@pytest.mark.parametrize(("epochs", "rung"), [(60, 24), (10, 4), (3, 1), (2, 1), (1, 1)])
+def test_the_rung_is_at_two_fifths_of_the_schedule(epochs: int, rung: int) -> None:
+    assert rung_epoch(epochs) == rung
 
 
 def test_none_is_judged_before_all_have_come_so_far() -> None:
-    trials = at(3, [0.1, 0.9, 0.5])
+    trials = waiting([0.9, 0.1, 0.5])
     assert going_on(trials, planned=4) == {}  # one is not even dealt
-    late = trial(3, 0.2, 0.2, waiting=False)
+    late = trial(3, 0.2, RUNG - 1, waiting=False)
     assert going_on([*trials, late], planned=4) == {}
-    late.epochs.append(result(3, 0.2))
+    late.epochs.append(result(RUNG, 0.5) | {"val_loss": 0.2})
     late.waiting = True
-    assert going_on([*trials, late], planned=4) == {0: False, 1: True, 2: True, 3: False}
+    assert going_on([*trials, late], planned=4) == {0: False, 1: True, 2: False, 3: True}
 
 
 def test_a_trial_that_failed_or_diverged_holds_nobody_up_and_takes_nobodys_place() -> None:
-    failed = trial(0, 0.9, waiting=False, reason="error")
-    diverged = trial(1, 0.9, 0.9, waiting=False, reason="diverged")
-    diverged.epochs.append(result(3, 0.0, diverged=True))
-    assert going_on([failed, diverged, *at(3, [0.1, 0.2, 0.3])[0:2]], planned=4) == {0: True, 1: True}
+    failed = trial(2, 0.1, 2, waiting=False, reason="error")
+    diverged = trial(3, 0.1, RUNG - 1, waiting=False, reason="diverged")
+    diverged.epochs.append(result(RUNG, 0.0, diverged=True))
+    assert going_on([*waiting([0.3, 0.2]), failed, diverged], planned=4) == {0: True, 1: True}
 
 
-def test_equal_accuracies_are_told_apart_by_the_loss_and_then_by_the_number() -> None:
-    trials = [trial(0, 0.5, 0.5, 0.5, loss=0.9), trial(1, 0.5, 0.5, 0.5, loss=0.8), trial(2, 0.5, 0.5, 0.5, loss=0.8)]
-    assert going_on([*trials, trial(3, 0.4, 0.4, 0.4, loss=0.1)], planned=4) == {0: False, 1: True, 2: True, 3: False}
+def test_equal_losses_are_told_apart_by_the_accuracy_and_then_by_the_number() -> None:
+    trials = waiting([0.5, 0.5, 0.5])
+    trials[1].epochs[-1]["val_acc"] = 0.6
+    assert going_on(trials, planned=3) == {0: True, 1: True, 2: False}
 
 
 def test_trials_that_come_later_are_ranked_among_those_of_before() -> None:
-    before = at(3, [0.1, 0.4, 0.5, 0.2])
+    before = waiting([0.9, 0.4, 0.5, 0.8])
     going_on(before, planned=4)
-    later = [trial(4, 0.3, 0.3, 0.3), trial(5, 0.6, 0.6, 0.6)]
+    later = [trial(4, 0.7), trial(5, 0.3)]
     # With the two of before, the best 3 of 6.
     assert going_on([*before, *later], planned=6) == {4: False, 5: True}
     assert [one.number for one in before if one.reason is None] == [1, 2]
@@ -88,7 +86,7 @@ def test_a_sweep_runs_the_best_of_each_arm_in_full(tmp_path: Path, slots: int) -
     run(driver, score, slots)
     for arm in ARMS:
         lengths = [len(one.epochs) for one in driver.state.of_arm(arm)]
-        assert lengths == [3, 3, 6, 10, 10]  # ASHA would have let the first go on before it saw the others
+        assert lengths == [4, 4, 4, 10, 10]  # ASHA would have let the first go on before it saw the others
         assert [one.reason for one in driver.state.of_arm(arm)] == ["stopped"] * 3 + ["finished"] * 2
     assert driver.done
 
