@@ -84,11 +84,11 @@ def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, 
     failed = [trial.number for trial in state.trials.values() if trial.reason == "error"]
     if failed:
         where = f"--results {shown(folder.parent)} --name {folder.name}"
-        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}")
+        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}", whole=True)
     if how != "done":
         there = f" --address {args.address}" if args.address else ""
         there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
-        say(console, f"go on with: {script} --resume {shown(folder)}{there}")
+        say(console, f"go on with: {script} --resume {shown(folder)}{there}", whole=True)
 
 
 @contextmanager

@@ -203,7 +203,7 @@ class WandbLog:
 
     def _tell(self, text: str, style: str | None = "yellow") -> None:
         if not self._told:
-            say(self.console, f"wandb     {text}", style)
+            say(self.console, f"wandb     {text}", style, whole=True)
         self._told = True
 
 
