@@ -100,7 +100,7 @@ class Progress:
 
     def view(self) -> Group:
         """Return all that a terminal shows."""
-        return Group(self.table(), *self.lines())
+        return Group(self.table(), "", *self.lines())
 
     def lines(self) -> Iterator[Text]:
         """Yield what stands below the table: trials that run, those that failed and why, speed and times."""
