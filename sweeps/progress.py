@@ -78,8 +78,8 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """Return the time left if no further trial is stopped early, from each arm's mean epoch so far."""
-        trials = list(self.state.trials.values())
-        seconds = {arm: mean_seconds(self.state.of_arm(arm)) for arm in self.state.epochs}
+        trials = self.trials()
+        seconds = {arm: mean_seconds([t for t in trials if t.arm == arm]) for arm in self.state.epochs}
         known = [value for value in seconds.values() if value is not None]
         if not known:
             return None
@@ -91,6 +91,10 @@ class Progress:
             epochs = sum(length - len(trial.epochs) for trial in mine if trial.reason is None)
             left += (epochs + length * (per_arm - len(mine))) * (seconds[arm] or usual)
         return left / self.slots
+
+    def trials(self) -> list[Trial]:
+        """Return the trials so far: others may be dealt while the thread that draws the table looks at them."""
+        return list(self.state.trials.values())
 
     def epochs_a_minute(self) -> float | None:
         """Return how fast the newest epochs came, all trials together; None before the second one of this run."""
@@ -104,8 +108,8 @@ class Progress:
 
     def lines(self) -> Iterator[Text]:
         """Yield what stands below the table: trials that run, those that failed and why, speed and times."""
-        trials = self.state.trials.values()
-        runs = [self.running(trial) for trial in self.state.unended if not trial.waiting]
+        trials = self.trials()
+        runs = [self.running(trial) for trial in trials if trial.reason is None and not trial.waiting]
         yield from newest(runs, RUN)
         failed = [trial for trial in trials if trial.reason == "error"]
         yield from newest([f"FAILED  {called(trial)}: {summary(trial.error or '')}" for trial in failed], FAILED, "red")
@@ -127,7 +131,7 @@ class Progress:
         )
 
     def table(self) -> Table:
-        trials = list(self.state.trials.values())
+        trials = self.trials()
         table = Table(box=box.HORIZONTALS, show_edge=False, padding=0)  # as the tables at the end
         table.add_column("arm", no_wrap=True)
         for name in ("wait", "run", "rung", *STATES, "epochs", self.summary[0]):
