@@ -40,7 +40,7 @@ def studies(folder: Path) -> dict[str, list[FrozenTrial]]:
 
 
 def made(folder: Path) -> Driver:
-    """Run two arms of three trials by halving: of each state there is one."""
+    """Run two arms of three trials: of each way to end there is one, and two have not ended."""
     arms = make_arms(regularization(), ARMS, PRESETS["small"], {}, {"epochs": 10})
     state = SweepState(dict.fromkeys(ARMS, 10), scheduler="asha")
     driver = Driver(arms, 6, "sobol", 0, EventLog(folder, state.apply), state)
@@ -61,6 +61,7 @@ def result(epoch: int, accuracy: float) -> dict:
 
 def test_each_arm_is_a_study_with_the_states_values_and_points_of_its_trials(tmp_path: Path) -> None:
     driver, said = made(tmp_path), io.StringIO()
+    driver.state.trials[4].waiting = True  # at a rung: it has not ended
     write_journal(tmp_path, driver.arms, driver.state, START, Console(file=said))
     found = studies(tmp_path)
     assert said.getvalue() == "" and [*found] == ARMS

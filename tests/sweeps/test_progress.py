@@ -145,6 +145,8 @@ def test_a_trial_that_runs_shows_its_next_rung(shown) -> None:
     assert "runs    convnext #0: epoch 0 of 10, rung at 3" in seen(progress)
     run_epochs(driver, 0, [0.5] * 3)
     assert not any(line.startswith("runs") for line in seen(progress))  # it waits there
+    driver.log.append("promote", trial=0, arm="convnext", epochs=3)
+    assert "runs    convnext #0: epoch 3 of 10, validation 50.0 %, rung at 6" in seen(progress)
 
 
 class Tty(io.StringIO):
