@@ -53,6 +53,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._live:
+            self.console.print()
             self._live.start()
         return self
 
