@@ -60,7 +60,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
-            self.console.print()
+        self.console.print()
 
     def on_event(self, event: Event) -> None:
         """Take in an event that `state` has taken in."""
