@@ -185,7 +185,7 @@ def run_on_ray(
 ) -> int:
     plan, state, left = driver.plan, driver.state, driver.to_do
     every = len(state.trials) + len(driver.left)
-    progress = Progress(state, every, share.slots, console, ("mean test", fmean))
+    progress = Progress(state, every, share.slots, console, ("mean test", fmean), driver.again)
     driver.log.listeners += [progress.on_event, TensorBoardLog(plan.folder, driver, console).on_event]
 
     def fields(trial: Trial) -> dict[str, Any]:

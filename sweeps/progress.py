@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from rich import box
 from rich.console import Group
@@ -34,6 +34,7 @@ class Progress:
         slots: trials at a time.
         console: where to show it.
         summary: heading of the column that sums up an arm's scores, and how.
+        queued: numbers of trials that go on, but wait for a place to run; others change it.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Progress:
         slots: int,
         console: Console,
         summary: tuple[str, Callable[[Sequence[float]], float]] = ("best val", max),
+        queued: Container[int] = (),
     ) -> None:
         self.state, self.total, self.slots, self.console, self.summary = state, total, slots, console, summary
-        self.start = time.monotonic()
+        self.queued, self.start = queued, time.monotonic()
         self._recent: deque[float] = deque(maxlen=50)  # when the newest epochs ended
         self._live = (
             Live(console=console, get_renderable=self.view, refresh_per_second=2) if console.is_terminal else None
@@ -110,8 +112,7 @@ class Progress:
     def lines(self) -> Iterator[Text]:
         """Yield what stands below the table: trials that run, those that failed and why, speed and times."""
         trials = self.trials()
-        runs = [self.running(trial) for trial in trials if trial.reason is None and not trial.waiting]
-        yield from newest(runs, RUN)
+        yield from newest([self.running(trial) for trial in trials if self.place(trial) == "run"], RUN)
         failed = [trial for trial in trials if trial.reason == "error"]
         yield from newest([f"FAILED  {called(trial)}: {summary(trial.error or '')}" for trial in failed], FAILED, "red")
         retries = [(trial, event) for trial in trials for event in trial.retries]
@@ -120,6 +121,12 @@ class Progress:
         speed = self.epochs_a_minute()
         ended = sum(trial.reason is not None for trial in trials)
         yield Text(f"{ended} of {self.total} ended; " + (f"{speed:.3g} epochs/min; " if speed else "") + self.times())
+
+    def place(self, trial: Trial) -> str | None:
+        """Return the column in which a trial that has not ended counts."""
+        if trial.reason is not None:
+            return None
+        return "rung" if trial.waiting else "wait" if trial.number in self.queued else "run"
 
     def running(self, trial: Trial) -> str:
         """Return how far a trial is."""
@@ -141,11 +148,12 @@ class Progress:
         for arm in self.state.epochs:
             mine = [trial for trial in trials if trial.arm == arm]
             counts = [str(sum(t.reason == reason for t in mine) or "") for reason in STATES.values()]
-            here = [t.waiting for t in mine if t.reason is None]
-            counts = [str(here.count(waiting) or "") for waiting in (False, True)] + counts
+            places = [self.place(trial) for trial in mine]
+            waits = per_arm - len(mine) + places.count("wait")
+            counts = [str(count or "") for count in (waits, places.count("run"), places.count("rung"))] + counts
             scores = [trial.score for trial in mine if trial.score is not None]
             best = percent(self.summary[1](scores)) if scores else ""
-            table.add_row(arm, str(per_arm - len(mine) or ""), *counts, str(sum(len(t.epochs) for t in mine)), best)
+            table.add_row(arm, *counts, str(sum(len(t.epochs) for t in mine)), best)
         return table
 
 

@@ -191,7 +191,7 @@ def run_plan(
 ) -> str:
     """Run what is left of a plan; return how that ended, and write it down, whatever it was."""
     before = {trial.number: len(trial.retries) for trial in driver.state.trials.values()}
-    progress = Progress(driver.state, plan.trials, plan.share.slots, console)
+    progress = Progress(driver.state, plan.trials, plan.share.slots, console, queued=driver.again)
     driver.log.listeners += [progress.on_event, TensorBoardLog(plan.folder, driver, console).on_event]
     common = {
         "results": str(plan.folder),

@@ -30,7 +30,9 @@ def shown(tmp_path: Path) -> tuple[Driver, Progress, io.StringIO]:
     output = io.StringIO()
     progress = Progress(state, 6, 2, Console(file=output, width=120))
     log = EventLog(tmp_path, state.apply, progress.on_event)
-    return Driver(arms, 6, "sobol", 0, log, state), progress, output
+    driver = Driver(arms, 6, "sobol", 0, log, state)
+    progress.queued = driver.again
+    return driver, progress, output
 
 
 def run_epochs(driver: Driver, number: int, scores: list[float]) -> None:
@@ -102,11 +104,10 @@ def test_below_the_table_stand_the_trials_that_run_and_why_others_failed(shown) 
         2, Failure("error", 'Traceback\n  File "x.py", line 1, in f\n    g()\nRuntimeError: shapes [2] and [3]')
     )
     driver.fail(3, Failure("lost", "killed by signal 9"))
-    assert seen(progress)[-7:-1] == [
+    assert seen(progress)[-6:-1] == [
         "",
         "runs    convnext #0: epoch 0 of 10",
         "runs    mixup #1: epoch 2 of 10, validation 62.5 %",
-        "runs    mixup #3: epoch 0 of 10",
         "FAILED  convnext #2: RuntimeError: shapes [2] and [3]",
         "again   mixup #3 lost its process: killed by signal 9",
     ]
@@ -146,6 +147,10 @@ def test_a_trial_that_runs_shows_its_next_rung(shown) -> None:
     run_epochs(driver, 0, [0.5] * 3)
     assert not any(line.startswith("runs") for line in seen(progress))  # it waits there
     driver.log.append("promote", trial=0, arm="convnext", epochs=3)
+    driver.again.add(0)
+    assert not any(line.startswith("runs") for line in seen(progress))  # it has no place to run yet
+    assert list(progress.table().columns[1].cells) == ["3", "3"]
+    driver.deal()
     assert "runs    convnext #0: epoch 3 of 10, validation 50.0 %, rung at 6" in seen(progress)
 
 
