@@ -32,7 +32,10 @@ def print_study(study: Study, console: Console) -> None:
     for table in study.main:
         console.print(as_terminal(table), "")
     for note in study.notes:
-        console.print(note, markup=False, highlight=False)
+        lines = Text(note).wrap(console, console.width)
+        for line in lines:
+            line.rstrip()  # wrap leaves the blank at which it breaks a line
+        console.print(Text("\n").join(lines))
 
 
 def write_tables(folder: Path, console: Console) -> None:

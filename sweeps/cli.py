@@ -58,12 +58,7 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
     out.add_argument("--results", default="results", help="folder of results folders (default %(default)s)")
     out.add_argument("--name", help="name of this sweep's folder (default: date and time)")
     out.add_argument("--dry-run", action="store_true", help="check everything, print the plan, start nothing")
-    out.add_argument(
-        "--wandb",
-        choices=("off", "offline", "online"),
-        default="off",
-        help="log each trial to Weights & Biases, or to files that `wandb sync` uploads (default %(default)s)",
-    )
+    add_wandb_flag(out)
     debug = parser.add_argument_group("one trial, in this process, without Ray")
     debug.add_argument("--debug", action="store_true", help="run one trial here; breakpoints work")
     debug.add_argument("--arm", help="with --debug: whose default setting to run (default: the first arm)")
@@ -77,6 +72,15 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--max-concurrent", type=at_least(1), help="trials at a time (default: as many as fit)")
     where.add_argument("--address", help="address of a running Ray cluster (default: this machine)")
     where.add_argument("--no-dashboard", action="store_true", help="do not start the Ray dashboard")
+
+
+def add_wandb_flag(where: argparse._ArgumentGroup) -> None:
+    where.add_argument(
+        "--wandb",
+        choices=("off", "offline", "online"),
+        default="off",
+        help="log each trial to Weights & Biases, or to files that `wandb sync` uploads (default %(default)s)",
+    )
 
 
 def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:

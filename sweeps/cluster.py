@@ -24,7 +24,7 @@ from sweeps.console import Console, say, shown
 from sweeps.driver import Dealer
 from sweeps.manifest import ROOT
 from sweeps.resources import Machine, Share, this_machine, total
-from sweeps.shells import ArmScheduler, DealingSearcher, kills_for_memory_end_trials
+from sweeps.shells import ArmScheduler, DealingSearcher, TaskNames, kills_for_memory_end_trials
 from sweeps.state import Trial
 from sweeps.travel import Freight
 
@@ -135,7 +135,7 @@ def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) ->
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
     if context.dashboard_url:
         token = shown(Path(sys.executable).with_name("ray"))
-        say(console, f"dashboard http://{context.dashboard_url} (the token it asks for: `{token} get-auth-token`)")
+        say(console, f"dashboard http://{context.dashboard_url}; `{token} get-auth-token` prints the token", whole=True)
     elif dashboard:
         say(console, "dashboard did not start; the sweep goes on without it")
 
@@ -174,7 +174,7 @@ def fit(
     )
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, kills_for_memory_end_trials():
-            kept = tune.RunConfig(storage_path=scratch, verbose=0)
+            kept = tune.RunConfig(storage_path=scratch, verbose=0, callbacks=[TaskNames(driver)])
             tune.Tuner(trainable, tune_config=config, run_config=kept).fit()
     except TuneError:
         if driver.trouble is None:

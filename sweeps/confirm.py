@@ -12,7 +12,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from analysis.errors import ResultsError
 from esc50tune.command import OneSentenceParser, at_least, end_with
-from sweeps.cli import add_machine_flags
+from sweeps.cli import add_machine_flags, add_wandb_flag
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -26,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--detect", metavar="POINTS", help="say how many seeds a difference needs to be seen; runs nothing"
     )
     add_machine_flags(parser)
+    add_wandb_flag(parser.add_argument_group("results"))
     return parser
 
 

@@ -28,8 +28,10 @@ from sweeps.proposal import points, propose
 from sweeps.resources import Machine, Share, share_machines
 from sweeps.runner import nothing_lost, only_process, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
+from sweeps.tensorboard_log import TensorBoardLog
 from sweeps.trainable import run_confirmation
 from sweeps.travel import Freight, pack, place
+from sweeps.wandb_log import logged_to_wandb
 
 
 class ConfirmationDriver(Dealer):
@@ -168,7 +170,8 @@ def run_left(
     elif left:
         start_ray(machines, not args.no_dashboard, console)
     try:
-        return run_on_ray(driver, caches, freight, share, console)
+        with logged_to_wandb(args.wandb, plan.folder, plan.sweep, driver, console):
+            return run_on_ray(driver, caches, freight, share, console)
     finally:
         ray.shutdown()
 
@@ -182,8 +185,8 @@ def run_on_ray(
 ) -> int:
     plan, state, left = driver.plan, driver.state, driver.to_do
     every = len(state.trials) + len(driver.left)
-    progress = Progress(state, every, share.slots, console, ("mean test", fmean))
-    driver.log.listeners.append(progress.on_event)
+    progress = Progress(state, every, share.slots, console, ("mean test", fmean), driver.again)
+    driver.log.listeners += [progress.on_event, TensorBoardLog(plan.folder, driver, console).on_event]
 
     def fields(trial: Trial) -> dict[str, Any]:
         run = driver.run_of(trial)

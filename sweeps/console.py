@@ -12,14 +12,29 @@ import rich.console
 class Console(rich.console.Console):
     """A console that falls silent when nobody reads it any more (`... | head`): the sweep and its tables go on."""
 
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether what was printed can be printed over.
+
+        A notebook gives what it runs with `!` a terminal that cannot, and FORCE_COLOR, which is not for log files.
+        """
+        return super().is_terminal and self.file.isatty() and "JPY_PARENT_PID" not in os.environ
+
     def on_broken_pipe(self) -> None:
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a line as it is: brackets and numbers mean nothing; a terminal breaks it between words, a file never."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+def say(console: Console, text: str, style: str | None = None, whole: bool = False) -> None:
+    """Print a line as it is: brackets and numbers mean nothing; a terminal breaks it between words, a file never.
+
+    Args:
+        console: where to.
+        text: the line.
+        style: its colour in a terminal.
+        whole: never broken: it has a command in it, which is copied.
+    """
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=whole or not console.is_terminal)
 
 
 def shown(path: Path) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -26,11 +27,13 @@ from sweeps.dry_run import dry_run
 from sweeps.events import EventLog
 from sweeps.failure import summary
 from sweeps.manifest import begin_run, end_run, write_manifest
+from sweeps.optuna_journal import write_journal
 from sweeps.packing import measured_share
 from sweeps.plan import Plan, make_plan, print_plan
 from sweeps.progress import Progress
 from sweeps.resume import as_asked, check_checkpoints, check_same, read_sweep
 from sweeps.state import SweepState, Trial
+from sweeps.tensorboard_log import TensorBoardLog
 from sweeps.trainable import run_trial
 from sweeps.travel import Freight, pack, place
 from sweeps.wandb_log import logged_to_wandb
@@ -81,11 +84,11 @@ def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, 
     failed = [trial.number for trial in state.trials.values() if trial.reason == "error"]
     if failed:
         where = f"--results {shown(folder.parent)} --name {folder.name}"
-        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}")
+        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}", whole=True)
     if how != "done":
         there = f" --address {args.address}" if args.address else ""
         there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
-        say(console, f"go on with: {script} --resume {shown(folder)}{there}")
+        say(console, f"go on with: {script} --resume {shown(folder)}{there}", whole=True)
 
 
 @contextmanager
@@ -188,8 +191,8 @@ def run_plan(
 ) -> str:
     """Run what is left of a plan; return how that ended, and write it down, whatever it was."""
     before = {trial.number: len(trial.retries) for trial in driver.state.trials.values()}
-    progress = Progress(driver.state, plan.trials, plan.share.slots, console)
-    driver.log.listeners.append(progress.on_event)
+    progress = Progress(driver.state, plan.trials, plan.share.slots, console, queued=driver.again)
+    driver.log.listeners += [progress.on_event, TensorBoardLog(plan.folder, driver, console).on_event]
     common = {
         "results": str(plan.folder),
         **asdict(plan.split),
@@ -210,6 +213,7 @@ def run_plan(
         retries = [event for trial in trials for event in trial.retries[before.get(trial.number, 0) :]]
         with suppress(UserError):  # on a full disk; the log has it all
             end_run(plan.folder, manifest, how, retries)
+        write_journal(plan.folder, plan.arms, driver.state, time.time() - driver.log.elapsed, console)
     return how
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from ray import tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -21,6 +22,7 @@ from esc50tune.trial import EpochResult
 from sweeps.driver import Dealer
 from sweeps.failure import Failure, summary
 from sweeps.state import Trial
+from sweeps.watched import run_name
 
 # a disk that is full, read-only, not ours, broken or out of reach
 STORAGE = {getattr(errno, f"E{name}") for name in ("NOSPC", "DQUOT", "FBIG", "ROFS", "ACCES", "PERM", "IO", "STALE")}
@@ -90,6 +92,26 @@ class ArmScheduler(FIFOScheduler):
         failure = classified(error, Path(trial.error_file).read_text().strip())
         with remembered(self._driver):
             self._driver.fail(trial.config["trial"], failure)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class TaskNames(tune.Callback):
+    """Calls the tasks that Ray's dashboard shows as their trials' runs are called: an actor runs many, one a task.
+
+    Args:
+        driver: it knows the trials.
+    """
+
+    def __init__(self, driver: Dealer) -> None:
+        self._driver = driver
+
+    def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
+        actor = trial.temporary_state.ray_actor
+        vars(actor).pop("train", None)  # that of the trial before
+        name = run_name(self._driver.state.trials[trial.config["trial"]].dealt, "/")
+        actor.train = actor.train.options(name=name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

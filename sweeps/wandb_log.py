@@ -21,17 +21,9 @@ from sweeps.console import Console, say, shown
 from sweeps.driver import Dealer
 from sweeps.events import Event
 from sweeps.state import SweepState
+from sweeps.watched import metrics, run_name
 
 PROJECT = "esc50tune"
-METRICS = {  # of an epoch's event -> as the original study called them
-    "train_loss": "loss",
-    "val_loss": "eval_loss",
-    "val_acc": "eval_acc",
-    "train_acc": "train_acc",
-    "val_loss_codes": "eval_codes",
-    "val_acc_codes": "eval_acc_codes",
-    "train_acc_codes": "train_acc_codes",
-}
 INIT_SECONDS = 10  # a server that has not answered a first request by then counts as out of reach
 FINISH_SECONDS = 5  # what a run has left to upload at its end is a few kilobytes
 CLOSE_SECONDS = 20  # more than both: time to find the server gone, and to write files instead
@@ -77,14 +69,14 @@ class WandbLog:
     Args:
         mode: 'offline' or 'online'. Without a key, or where the server is out of reach, 'online' becomes 'offline'.
         folder: the results folder; wandb's files go into `wandb/` in it.
-        manifest: the sweep's; a resumed sweep has the same, and so the same runs.
+        manifest: the sweep's, in its second phase too; a resumed sweep has the same, and so the same runs.
         state: what the events add up to.
         console: where to say what went wrong, once.
     """
 
     def __init__(self, mode: str, folder: Path, manifest: dict[str, Any], state: SweepState, console: Console) -> None:
         self.mode, self.folder, self.manifest, self.state, self.console = mode, folder, manifest, state, console
-        self._events: SimpleQueue[tuple[Event, dict[str, Any]] | None] = SimpleQueue()
+        self._events: SimpleQueue[tuple[Event, Event, dict[str, Any]] | None] = SimpleQueue()
         self._runs: dict[int, Any] = {}
         self._page: str | None = None
         self._told = self._stopped = False
@@ -93,7 +85,8 @@ class WandbLog:
 
     def on_event(self, event: Event) -> None:
         """Take in an event that `state` has taken in, without waiting for anything."""
-        self._events.put((event, self.state.trials[event["trial"]].config))
+        trial = self.state.trials[event["trial"]]
+        self._events.put((event, trial.dealt, trial.config))
 
     def close(self) -> None:
         """Let wandb come to its end, for a limited time."""
@@ -117,8 +110,8 @@ class WandbLog:
         try:
             if self.mode == "online":
                 self._check_key(wandb)
-            for event, config in iter(self._events.get, None):
-                self._log(wandb, event, config)
+            for event, deal, config in iter(self._events.get, None):
+                self._log(wandb, event, deal, config)
             while self._runs:  # of trials that were interrupted
                 self._finish(wandb, next(iter(self._runs)), failed=True)
             if self.mode == "offline":
@@ -135,36 +128,37 @@ class WandbLog:
         except Exception as error:  # it has one, but not of the right form
             self._go_offline(wandb, f"does not take the key ({brief(error)})")
 
-    def _log(self, wandb: Any, event: Event, config: dict[str, Any]) -> None:
+    def _log(self, wandb: Any, event: Event, deal: Event, config: dict[str, Any]) -> None:
         number = event["trial"]
         if self._stopped and self.mode == "online":
             self._go_offline(wandb, "stopped a run (the server refuses it, or somebody pressed Stop there)")
         if number not in self._runs:
-            self._runs[number] = self._open(wandb, event, config)
+            self._runs[number] = self._open(wandb, deal, config)
         run = self._runs[number]
         if event["event"] == "epoch":
-            metrics = {name: event[field] for field, name in METRICS.items() if event.get(field) is not None}
-            run.log(metrics, step=event["epoch"], commit=True)
+            run.log(metrics(event), step=event["epoch"], commit=True)
         elif event["event"] == "retry":
             run.config.update(event["config"], allow_val_change=True)
         elif event["event"] == "end":
             run.summary["reason"] = event["reason"]
             self._finish(wandb, number, failed=event["reason"] == "error")
 
-    def _open(self, wandb: Any, event: Event, config: dict[str, Any]) -> Any:
-        """Begin the run of an event's trial, or go on with it."""
+    def _open(self, wandb: Any, deal: Event, config: dict[str, Any]) -> Any:
+        """Begin the run of a dealt trial, or go on with it."""
 
         def stop() -> None:  # a plain function: wandb copies its settings with all that hangs on them
             self._stopped = True
 
-        arm, number = event["arm"], event["trial"]
+        told = {name: deal[name] for name in ("arm", "trial", "rank", "fold") if name in deal}
+        phase = "confirm" if "fold" in deal else "search"
         about = {
             "project": PROJECT,
             "group": self.manifest["name"],
-            "tags": [arm],
-            "name": f"{arm}-{number:04}",
-            "id": run_id(self.manifest, number),
-            "config": config | {"arm": arm, "trial": number},
+            "job_type": phase,
+            "tags": [deal["arm"]],
+            "name": run_name(deal, "-"),
+            "id": run_id(self.manifest, deal["trial"], phase),
+            "config": config | told,
             "dir": str(self.folder),
             "resume": "allow",
             "reinit": "create_new",
@@ -209,13 +203,13 @@ class WandbLog:
 
     def _tell(self, text: str, style: str | None = "yellow") -> None:
         if not self._told:
-            say(self.console, f"wandb     {text}", style)
+            say(self.console, f"wandb     {text}", style, whole=True)
         self._told = True
 
 
-def run_id(manifest: dict[str, Any], number: int) -> str:
-    """Return the same id for a trial in each run of its sweep, and another one in any other sweep."""
-    return hashlib.sha256(f"{manifest['name']} {manifest['created']} {number}".encode()).hexdigest()[:16]
+def run_id(manifest: dict[str, Any], number: int, phase: str = "search") -> str:
+    """Return the same id for a trial in each run of its sweep, and another one in any other sweep or phase."""
+    return hashlib.sha256(f"{manifest['name']} {manifest['created']} {phase} {number}".encode()).hexdigest()[:16]
 
 
 def brief(error: BaseException) -> str:

@@ -376,6 +376,7 @@ def test_the_tables_of_a_sweeps_end_are_the_main_ones_and_the_checks(tmp_path: P
     text = console.file.getvalue()
     assert ("verdict" in text) == confirm
     assert "Check: Training accuracy is more than 20 points above" in text
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
     assert {f"{name}.md" for name in (*MAIN, "search", "budget")} <= {
         path.name for path in (folder / "tables").iterdir()
     }

@@ -31,6 +31,8 @@ from sweeps.confirmation import FOLDER
 from tests.conftest import RATE, SECONDS
 from tests.sweeps.conftest import ARMS, Whole
 from tests.sweeps.scripts import CONFIRM, run, run_here, start
+from tests.sweeps.test_tensorboard import read, runs
+from tests.sweeps.test_wandb import logged
 
 
 @dataclass
@@ -48,6 +50,14 @@ class Confirmed:
     @property
     def predictions(self) -> Path:
         return self.folder / FOLDER / "predictions"
+
+    @property
+    def left(self) -> set[str]:
+        """What was run after the kill, by arm and fold."""
+        runs = {path.name.removesuffix("-seed0.npy") for path in self.predictions.iterdir()} - {
+            name.removesuffix("-seed0.npy") for name in self.kept
+        }
+        return {name.replace("-1-", "-") for name in runs}
 
     @property
     def events(self) -> list[dict]:
@@ -69,7 +79,7 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
     os.killpg(cut.pid, signal.SIGKILL)
     cut.communicate()
     made.kept = {path.name: path.stat().st_mtime_ns for path in made.predictions.glob("[!.]*.npy")}
-    done = run(*line)
+    done = run(*line, "--wandb", "offline")
     assert done.returncode == 0, done.stdout + done.stderr
     return made
 
@@ -103,6 +113,31 @@ def test_the_logged_test_accuracy_is_that_of_the_predictions(confirmed: Confirme
         assert event["epoch"] == 4
         assert event["val_acc"] is None
         assert event["test_acc"] == pytest.approx(np.mean(logits.argmax(1) == targets))
+
+
+@pytest.mark.slow
+def test_tensorboard_has_each_run_by_arm_fold_and_seed_with_its_test(confirmed: Confirmed) -> None:
+    deals = {event["trial"]: event for event in confirmed.events if event["event"] == "deal"}
+    tested = {event["trial"]: event["test_acc"] for event in confirmed.events if "test_acc" in event}
+    found = {name: read(path)[0] for name, path in runs(confirmed.folder / FOLDER).items()}
+    assert {name: scalars["test_acc"] for name, scalars in found.items()} == {
+        f"{deals[number]['arm']}/fold{deals[number]['fold']}/seed0": [(4, pytest.approx(accuracy))]
+        for number, accuracy in tested.items()
+    }
+    for scalars in found.values():
+        assert [step for step, _ in scalars["loss"]] == [1, 2, 3, 4]
+        assert "eval_acc" not in scalars
+
+
+@pytest.mark.slow
+def test_wandb_has_the_runs_that_ended_after_the_kill_by_arm_fold_and_seed(confirmed: Confirmed) -> None:
+    found = {got.about["name"]: got for got in logged(confirmed.folder / FOLDER)}
+    assert {f"{name}-seed0" for name in confirmed.left} <= set(found)
+    for name, got in found.items():
+        arm, fold, _ = name.split("-")
+        assert (got.about["group"], got.about["job_type"], got.about["tags"]) == ("first", "confirm", [arm])
+        assert fold == f"fold{got.config['fold']}" and got.config["lr"] and got.exit_code == 0
+        assert 0 <= got.history[-1]["test_acc"] <= 1
 
 
 @pytest.mark.slow

@@ -30,7 +30,9 @@ def shown(tmp_path: Path) -> tuple[Driver, Progress, io.StringIO]:
     output = io.StringIO()
     progress = Progress(state, 6, 2, Console(file=output, width=120))
     log = EventLog(tmp_path, state.apply, progress.on_event)
-    return Driver(arms, 6, "sobol", 0, log, state), progress, output
+    driver = Driver(arms, 6, "sobol", 0, log, state)
+    progress.queued = driver.again
+    return driver, progress, output
 
 
 def run_epochs(driver: Driver, number: int, scores: list[float]) -> None:
@@ -47,7 +49,7 @@ def test_a_log_file_gets_one_plain_line_for_each_ended_trial(shown) -> None:
     lines = output.getvalue().splitlines()
     assert lines[0].startswith("[1/6] convnext #0 finished at epoch 10, validation 50.0 %; 0:0")
     assert lines[1].startswith("[2/6] mixup #1 diverged in epoch 1")
-    assert lines[2].startswith("[3/6] convnext #2 FAILED")
+    assert lines[2].startswith("[3/6] convnext #2 FAILED: RuntimeError: boom; ")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,108 @@ def test_the_table_counts_trials_by_state_for_each_arm(shown) -> None:
     assert cells["best val"] == ["75.0 %", "0.0 %"]
 
 
+def seen(progress: Progress, width: int = 80) -> list[str]:
+    """Return the lines that a terminal shows."""
+    terminal = Console(file=io.StringIO(), width=width)
+    terminal.print(progress.view())
+    return [line.rstrip() for line in terminal.file.getvalue().splitlines()]
+
+
+def test_below_the_table_stand_the_trials_that_run_and_why_others_failed(shown) -> None:
+    driver, progress, _ = shown
+    for _ in range(4):
+        driver.deal()
+    run_epochs(driver, 1, [0.5, 0.625])
+    driver.fail(
+        2, Failure("error", 'Traceback\n  File "x.py", line 1, in f\n    g()\nRuntimeError: shapes [2] and [3]')
+    )
+    driver.fail(3, Failure("lost", "killed by signal 9"))
+    assert seen(progress)[-6:-1] == [
+        "",
+        "runs    convnext #0: epoch 0 of 10",
+        "runs    mixup #1: epoch 2 of 10, validation 62.5 %",
+        "FAILED  convnext #2: RuntimeError: shapes [2] and [3]",
+        "again   mixup #3 lost its process: killed by signal 9",
+    ]
+
+
+def test_the_last_line_tells_trials_that_ended_and_the_speed_of_all_together(
+    shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, progress, _ = shown
+    now = progress.start
+    monkeypatch.setattr("sweeps.progress.time.monotonic", lambda: now)
+    driver.deal()
+    assert "epochs/min" not in seen(progress)[-1]
+    for epoch in range(1, 6):
+        now += 3.0
+        driver.record(0, result(epoch, 0.5))
+    assert seen(progress)[-1].startswith("0 of 6 ended; 20 epochs/min; 0:15 gone, at most ")
+    now += 12.0  # nothing comes any more: 4 epochs in 24 s
+    assert seen(progress)[-1].startswith("0 of 6 ended; 10 epochs/min; 0:27 gone")
+
+
+def test_of_many_trials_the_newest_are_named_and_the_others_counted(shown) -> None:
+    driver, progress, _ = shown
+    for number in range(5):
+        driver.deal()
+        driver.fail(number, Failure("error", f"RuntimeError: {number}"))
+    lines = [line for line in seen(progress) if line.startswith(("...", "FAILED"))]
+    assert [line.rpartition(" ")[2] for line in lines] == ["before", "2", "3", "4"]
+    assert lines[0] == "... and 2 before"
+
+
+def test_a_trial_that_runs_shows_its_next_rung(shown) -> None:
+    driver, progress, _ = shown
+    driver.deal()
+    driver.state.scheduler = "halving"
+    assert "runs    convnext #0: epoch 0 of 10, rung at 3" in seen(progress)
+    run_epochs(driver, 0, [0.5] * 3)
+    assert not any(line.startswith("runs") for line in seen(progress))  # it waits there
+    driver.log.append("promote", trial=0, arm="convnext", epochs=3)
+    driver.again.add(0)
+    assert not any(line.startswith("runs") for line in seen(progress))  # it has no place to run yet
+    assert list(progress.table().columns[1].cells) == ["3", "3"]
+    driver.deal()
+    assert "runs    convnext #0: epoch 3 of 10, validation 50.0 %, rung at 6" in seen(progress)
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("output", "environment", "live"),
+    [
+        (Tty, {}, True),
+        (Tty, {"JPY_PARENT_PID": "1", "FORCE_COLOR": "1"}, False),  # what a notebook runs with `!`
+        (io.StringIO, {"FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_the_table_is_live_where_lines_can_be_printed_over(
+    shown, monkeypatch: pytest.MonkeyPatch, output: type, environment: dict[str, str], live: bool
+) -> None:
+    for name in ("JPY_PARENT_PID", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    driver, _, _ = shown
+    console = Console(file=output(), width=80)
+    with Progress(driver.state, 6, 2, console) as progress:
+        driver.log.listeners.append(progress.on_event)
+        driver.deal()
+        run_epochs(driver, 0, [0.5] * 10)
+    said = console.file.getvalue()
+    assert ("\x1b[" in said, "epochs" in said) == (live, live)
+    assert ("[1/6] convnext #0 finished" in said) != live
+
+
 def test_the_table_is_whole_at_80_columns(shown) -> None:
     driver, progress, _ = shown
-    run_epochs(driver, driver.deal().number, [0.5] * 10)
-    narrow = Console(file=io.StringIO(), width=80)
-    narrow.print(progress.table())
-    assert "…" not in narrow.file.getvalue()
-    assert "50.0 %" in narrow.file.getvalue()
+    run_epochs(driver, driver.deal().number, [1.0] * 10)
+    driver.state.epochs["convnext-untrained"] = driver.state.epochs.pop("mixup")
+    text = "\n".join(seen(progress))
+    assert "…" not in text
+    assert "100.0 %" in text

@@ -135,6 +135,7 @@ def read(path: Path) -> Logged:
         if kind == "run":
             about = {"project": record.run.project, "group": record.run.run_group, "name": record.run.display_name}
             about |= {"tags": list(record.run.tags), "resume": record.run.resume}
+            about |= {"job_type": record.run.job_type}
             logged = Logged(record.run.run_id, about, plain(record.run.config.update))
         elif kind == "config":
             logged.config |= plain(record.config.update)
