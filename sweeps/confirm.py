@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from analysis.errors import ResultsError
-from esc50tune.command import OneSentenceParser, at_least, end_with
+from esc50tune.command import OneSentenceParser, at_least, end_with, loading
 from sweeps.cli import add_machine_flags
 
 
@@ -31,7 +31,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = make_parser().parse_args()
-    from sweeps.confirming import confirm  # late, so that --help does not wait for torch and Ray
+    with loading("PyTorch and Ray"):  # late, so that --help does not wait for them
+        from sweeps.confirming import confirm
 
     return confirm(args)
 
