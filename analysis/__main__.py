@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 OLDEST = (3, 10)  # Python
 INSTALLING = (
-    "`pip install pandas scipy matplotlib jinja2` brings all that a report needs; or `source .venv/bin/activate`, where "
-    "`make` made that"
+    "`pip install pandas scipy matplotlib jinja2` brings all that a report needs; or `source .venv/bin/activate`, "
+    "where `make` made that"
 )
 
 

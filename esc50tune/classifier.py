@@ -60,6 +60,8 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
     shrinking = MODELS[config.model].shrinking
     lower = f", or lower {', '.join(shrinking)}" if shrinking else ""
     least = shortest(config, num_classes, knob)
+    if least is None and config.crop_seconds:
+        check_clip_length(config.model_copy(update={"crop_seconds": 0.0}), num_classes)  # it may be the whole clips
     if least is None:
         raise UserError(f"{what} cannot take {knob} = {getattr(config, knob):g} ({fault}): change {knob}{lower}")
     clips, how = ("crops", "makes them longer") if config.crop_seconds else ("clips", "pads them with silence")
