@@ -16,15 +16,19 @@ from sweeps.cli import add_machine_flags
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = OneSentenceParser(description=__doc__, allow_abbrev=False)
-    study = parser.add_argument_group("the study")
-    study.add_argument("folder", type=Path, help="results folder of a sweep, results/NAME")
-    study.add_argument("--seeds", type=at_least(1), default=3, help="runs of each arm on each fold (default 3)")
-    study.add_argument("--folds", choices=("all", "test"), default="all", help="folds to test in turn (default all)")
-    study.add_argument("--top", type=at_least(1), default=1, help="configurations of each arm, best first (default 1)")
-    study.add_argument(
-        "--detect", metavar="POINTS", help="say how many seeds a difference needs to be seen; runs nothing"
+    parser = OneSentenceParser(
+        usage="python sweeps/confirm.py RESULTS [FLAGS]", description=__doc__, allow_abbrev=False
     )
+    study = parser.add_argument_group("the study")
+    study.add_argument("folder", type=Path, metavar="RESULTS", help="results folder of a sweep, results/NAME")
+    study.add_argument(
+        "--seeds", type=at_least(1), default=3, metavar="N", help="runs of each arm on each fold (default 3)"
+    )
+    study.add_argument("--folds", choices=("all", "test"), default="all", help="folds to test in turn (default all)")
+    study.add_argument(
+        "--top", type=at_least(1), default=1, metavar="N", help="configurations of each arm, best first (default 1)"
+    )
+    study.add_argument("--detect", metavar="POINTS", help="how many seeds a difference of so many needs; runs nothing")
     add_machine_flags(parser)
     return parser
 

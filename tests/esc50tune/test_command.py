@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -28,7 +29,8 @@ COMMANDS = [
 
 def bare(*arguments: str) -> subprocess.CompletedProcess:
     """Run Python without any package that was installed."""
-    return subprocess.run([sys.executable, "-S", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    line, env = [sys.executable, "-S", *arguments], {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, env=env)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -41,12 +43,15 @@ def test_without_its_packages_a_command_says_how_to_install_them(arguments: list
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_help_needs_no_package(arguments: list[str]) -> None:
+def test_help_fits_a_screen_and_needs_no_package(arguments: list[str]) -> None:
     if arguments == ["-m", "bench"]:
         pytest.skip("its help tells how many cores there are, which takes PyTorch")
     named = arguments[: 2 if arguments[0] == "-m" else 1]
     done = bare(*named, "--help")
     assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 50  # one screen
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
