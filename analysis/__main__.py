@@ -6,12 +6,18 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from analysis.errors import ResultsError
-from analysis.render import as_markdown
-from analysis.report import write_report
-from analysis.study import Study, read_study
+
+if TYPE_CHECKING:
+    from analysis.study import Study
+
+OLDEST = (3, 10)  # Python
+INSTALLING = (
+    "`pip install pandas scipy matplotlib jinja2` brings all that a report needs; or `source .venv/bin/activate`, "
+    "where `make` made that"
+)
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -30,6 +36,8 @@ def show(study: Study) -> None:
 
         print_study(study, Console())
     else:
+        from analysis.render import as_markdown
+
         print("\n".join(as_markdown(table, with_caption=False) for table in study.main))
         print("\n".join(study.notes))
 
@@ -39,7 +47,12 @@ def main() -> int:
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="results folders of sweeps")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
     try:
+        if sys.version_info[:2] < OLDEST:
+            raise ResultsError(f"Python 3.10 or newer is needed, and {sys.executable} is older")
         args = parser.parse_args()
+        from analysis.report import write_report  # late, so that neither --help nor a mistyped flag waits for pandas
+        from analysis.study import read_study
+
         studies = [read_study(folder) for folder in args.folders]
         for study in studies:
             if len(studies) > 1:
@@ -48,6 +61,12 @@ def main() -> int:
         index = write_report(studies, args.out or args.folders[0] / "report")
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "analysis"):
+            raise
+        print(f"error: the package '{package}' is not installed for {sys.executable}: {INSTALLING}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -114,7 +114,11 @@ def signed(points: float) -> str:
 
 
 def between(low: float, high: float, write: Callable[[float], str]) -> str:
-    return "–" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
+    """Write an interval; one that reaches to both sides of 0, but on neither as far as can be written, as 0."""
+    if pd.isna(low) or pd.isna(high):
+        return "–"
+    ends = [write(low), write(high)]
+    return " to ".join(["0.0", "0.0"] if ends == ["< 0", "> 0"] else ends)
 
 
 def millions(count: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,8 @@ from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.models import MODELS
 from esc50tune.regularizers import active
+
+LONGEST = 60.0  # seconds that a clip may have
 
 
 class Classifier(nn.Module):
@@ -47,6 +52,35 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
     Raises:
         UserError: a clip is too short for the model, or the shapes do not fit otherwise.
     """
+    fault = misfit(config, num_classes)
+    if not fault:
+        return
+    knob = "crop_seconds" if config.crop_seconds else "clip_seconds"
+    what = f"model '{config.model}' on feature '{config.feature}'"
+    shrinking = MODELS[config.model].shrinking
+    lower = f", or lower {', '.join(shrinking)}" if shrinking else ""
+    least = shortest(config, num_classes, knob)
+    if least is None and config.crop_seconds:
+        check_clip_length(config.model_copy(update={"crop_seconds": 0.0}), num_classes)  # it may be the whole clips
+    if least is None:
+        raise UserError(f"{what} cannot take {knob} = {getattr(config, knob):g} ({fault}): change {knob}{lower}")
+    clips, how = ("crops", "makes them longer") if config.crop_seconds else ("clips", "pads them with silence")
+    raise UserError(
+        f"{clips} of {getattr(config, knob):g} s are too short for {what}, which takes {least:g} s or more: "
+        f"`--set {knob}={least:g}` {how}{lower}"
+    )
+
+
+def shortest(config: TrialConfig, num_classes: int, knob: str) -> float | None:
+    """Return how many seconds, in tenths, `knob` must have at least for the shapes to fit; None where no more help."""
+    longest = config.clip_seconds if knob == "crop_seconds" else LONGEST
+    tenths = range(math.floor(10 * getattr(config, knob)) + 1, math.floor(10 * longest) + 1)
+    place = bisect_left(tenths, True, key=lambda n: not misfit(config.model_copy(update={knob: n / 10}), num_classes))
+    return tenths[place] / 10 if place < len(tenths) else None
+
+
+def misfit(config: TrialConfig, num_classes: int) -> str:
+    """Return why the shapes of `config` do not fit, in torch's words; nothing where they do."""
     feature, model = sketch(config, num_classes)
     try:
         batch = feature.example(config, 1, 1).batch([0], torch.device("cpu"))
@@ -55,12 +89,8 @@ def check_clip_length(config: TrialConfig, num_classes: int) -> None:
         shape = feature(batch.waves).shape
         model.eval()(torch.empty(shape, device="meta"))
     except RuntimeError as error:
-        knob = "crop_seconds" if config.crop_seconds else "clip_seconds"
-        lower = f" or lower {', '.join(MODELS[config.model].shrinking)}" if MODELS[config.model].shrinking else ""
-        raise UserError(
-            f"model '{config.model}' on feature '{config.feature}' cannot take {knob} = {getattr(config, knob):g}: "
-            f"raise it{lower} ({str(error).splitlines()[0]})"
-        ) from error
+        return str(error).splitlines()[0]
+    return ""
 
 
 def sketch(config: TrialConfig, num_classes: int) -> tuple[nn.Module, nn.Module]:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from esc50tune.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN = ("esc50tune", "sweeps", "analysis", "bench")  # packages that no installation brings
+OLDEST = (3, 10)  # Python
+
+if sys.version_info[:2] < OLDEST:  # here, before anything is imported that an older one cannot read
+    was = ".".join(map(str, sys.version_info[:2]))
+    print(
+        f"error: Python 3.10 to 3.13 is needed, and {sys.executable} is {was}; with another one installed, for "
+        "instance: `make PYTHON=python3.12 sweep`, then `source .venv/bin/activate`",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -38,8 +53,32 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search", action="store_true", help="take the search's best trial, confirmed or not")
 
 
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Show on a terminal that packages are being imported, which takes seconds where the disk is slow or cold."""
+    from rich.console import Console  # here, so that a package that is not there is told in a sentence
+
+    with Console(stderr=True).status(f"loading {what}"):
+        yield
+
+
+def installing(package: str) -> str:
+    """Return what to do where a package cannot be imported, in a sentence."""
+    environment = ROOT / ".venv"
+    if (environment / "installed").is_file() and Path(sys.prefix).resolve() != environment.resolve():
+        how = f"`source {as_typed(environment / 'bin' / 'activate')}` takes the environment that `make` made"
+    else:
+        how = f"`pip install -r {as_typed(ROOT / 'requirements.txt')}` brings it, or `make sweep`, into .venv"
+    return f"the package '{package}' is not installed for {sys.executable}: {how}; then the same command again"
+
+
+def as_typed(path: Path) -> str:
+    return shlex.quote(str(path.relative_to(ROOT) if Path.cwd() == ROOT else path))
+
+
 def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:
-    """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2.
+    """Run and exit with its code; bad input, or a package that is not installed, ends with one sentence on standard
+    error and exit code 2.
 
     Args:
         mistakes: what else than a `UserError` is raised for bad input.
@@ -49,6 +88,12 @@ def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:
         sys.stdout.flush()  # here, where a reader that has gone is not yet a traceback
     except (UserError, *mistakes) as error:
         print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", *OWN):
+            raise
+        print(f"error: {installing(package)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

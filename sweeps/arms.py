@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,15 +85,24 @@ def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], sett
     preset_knobs = preset.for_arm(study.name, wanted["model"], wanted.get("feature"))
     feature = wanted.get("feature", preset_knobs["feature"])
     common = {**base, **preset_knobs, **method.fixed}
-    if common.get("crop_seconds", 0) >= base.get("clip_seconds", math.inf):
+    length = clip_seconds(base | settings)
+    if common.get("crop_seconds", 0) >= length:
         common["crop_seconds"] = 0  # the preset's crops would leave nothing out
     own = not_on_yet(own_knobs(method, feature), TrialConfig.from_flat({**common, **settings}))
+    if "crop_seconds" not in settings and own.get("crop_seconds", 0) >= length:
+        crop = f"crops of {own['crop_seconds']:g} s, and clips have {length:g} s here"
+        raise UserError(f"arm '{name}' trains on {crop}: leave it out")
     config = TrialConfig.from_flat({**common, **own, **settings})
     refuse_contradictions(name, method, own, settings, config)
     own_searched = own if method.searched else {}
     varied = [knob for knob in (*NUISANCE, *own_searched) if knob not in settings and search_range(knob)]
     fixed = {knob: value for knob, value in config.to_flat().items() if knob != "seed"}
     return Arm(name, fixed, {knob: widened(search_range(knob), fixed[knob]) for knob in varied})
+
+
+def clip_seconds(knobs: dict[str, Any]) -> float:
+    """Return how long clips are, in seconds, with knob values of which some may be those of a command line."""
+    return TrialConfig.from_flat({knob: value for knob, value in knobs.items() if knob == "clip_seconds"}).clip_seconds
 
 
 def own_knobs(method: Method, feature: str) -> dict[str, Any]:

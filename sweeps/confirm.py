@@ -11,20 +11,24 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from analysis.errors import ResultsError
-from esc50tune.command import OneSentenceParser, at_least, end_with
+from esc50tune.command import OneSentenceParser, at_least, end_with, loading
 from sweeps.cli import add_machine_flags, add_wandb_flag
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = OneSentenceParser(description=__doc__, allow_abbrev=False)
-    study = parser.add_argument_group("the study")
-    study.add_argument("folder", type=Path, help="results folder of a sweep, results/NAME")
-    study.add_argument("--seeds", type=at_least(1), default=3, help="runs of each arm on each fold (default 3)")
-    study.add_argument("--folds", choices=("all", "test"), default="all", help="folds to test in turn (default all)")
-    study.add_argument("--top", type=at_least(1), default=1, help="configurations of each arm, best first (default 1)")
-    study.add_argument(
-        "--detect", metavar="POINTS", help="say how many seeds a difference needs to be seen; runs nothing"
+    parser = OneSentenceParser(
+        usage="python sweeps/confirm.py RESULTS [FLAGS]", description=__doc__, allow_abbrev=False
     )
+    study = parser.add_argument_group("the study")
+    study.add_argument("folder", type=Path, metavar="RESULTS", help="results folder of a sweep, results/NAME")
+    study.add_argument(
+        "--seeds", type=at_least(1), default=3, metavar="N", help="runs of each arm on each fold (default 3)"
+    )
+    study.add_argument("--folds", choices=("all", "test"), default="all", help="folds to test in turn (default all)")
+    study.add_argument(
+        "--top", type=at_least(1), default=1, metavar="N", help="configurations of each arm, best first (default 1)"
+    )
+    study.add_argument("--detect", metavar="POINTS", help="how many seeds a difference of so many needs; runs nothing")
     add_machine_flags(parser)
     add_wandb_flag(parser.add_argument_group("results"))
     return parser
@@ -32,7 +36,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = make_parser().parse_args()
-    from sweeps.confirming import confirm  # late, so that --help does not wait for torch and Ray
+    with loading("PyTorch and Ray"):  # late, so that --help does not wait for them
+        from sweeps.confirming import confirm
 
     return confirm(args)
 

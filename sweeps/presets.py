@@ -90,6 +90,7 @@ PRESETS = {
             (
                 ("log-mel (64 bands, 50 frames/s) at 8 kHz", {"feature": "logmel", "sample_rate": 8_000}),
                 ("raw audio in crops of 1.5 s", {"feature": "raw", "crop_seconds": 1.5}),
+                ("raw audio in whole clips, no crops", {"feature": "raw", "crop_seconds": 0}),
                 ("2 causal blocks instead of 8", {"model": "causal", "causal_blocks": 2}),
                 ("60 epochs", {"epochs": 60}),
                 ("40 epochs", {"epochs": 40}),

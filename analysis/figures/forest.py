@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, new_page
 from analysis.statistics import Comparison
-from analysis.table import points, signed
+from analysis.table import between, points, signed
 
 NOTE = (
     "Points: difference in accuracy; lines: 95 % intervals, which hold together for all comparisons of a table; "
@@ -80,7 +80,5 @@ def right_labels(rows: Sequence[Comparison]) -> list[str]:
 
 def numbers(row: Comparison) -> tuple[str, str]:
     """Return difference and interval in points, rounded as in the tables."""
-    difference, low, high = (
-        signed(points(value)).replace("-", "\N{MINUS SIGN}") for value in (row.difference, row.low, row.high)
-    )
-    return difference, f"({low} to {high})"
+    difference, interval = signed(points(row.difference)), between(points(row.low), points(row.high), signed)
+    return difference.replace("-", "\N{MINUS SIGN}"), f"({interval})".replace("-", "\N{MINUS SIGN}")

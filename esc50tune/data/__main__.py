@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from esc50tune.command import OneSentenceParser, end_with
-from esc50tune.data.download import DEFAULT_TARGET, download
+from esc50tune.command import OneSentenceParser, end_with, loading
+from esc50tune.data.dataset import DEFAULT_TARGET
 
 
 def main() -> int:
@@ -25,19 +23,25 @@ def main() -> int:
         "--folds", type=int, choices=range(3, 11), default=5, metavar="N", help="3 to 10 (default: %(default)s)"
     )
     args = parser.parse_args()
-    return run(args, Console())
+    return run(args)
 
 
-def run(args: argparse.Namespace, console: Console) -> int:
+def run(args: argparse.Namespace) -> int:
     """Do what the command line asks for. Imports wait until here, so that the download does not wait for PyTorch."""
+    from rich.console import Console
+
+    console = Console()
     if args.command == "download":
+        from esc50tune.data.download import download
+
         try:
             download(args.to, console=console)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on") from None
         return 0
-    from esc50tune.data.check import check
-    from esc50tune.data.make import make
+    with loading("PyTorch"):
+        from esc50tune.data.check import check
+        from esc50tune.data.make import make
 
     if args.command == "check":
         return 0 if check(args.folder, console) else 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,17 @@ class BadAudio(Exception):
     """A file that cannot be used; the message says why in a few words."""
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file without its name: what it is, its content tells.
+
+    By the name libsndfile would look for a part of `x.mp3` in the note that macOS leaves beside it as `._x.mp3`, and
+    soundfile would ask for the rate of whatever ends in .raw.
+    """
+    with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+        yield sound
+
+
 def read_recording(path: Path) -> Recording:
     """Decode a whole file of any format that libsndfile reads.
 
@@ -43,9 +55,9 @@ def read_recording(path: Path) -> Recording:
             raise BadAudio("missing")
         if path.stat().st_size == 0:
             raise BadAudio("empty file")
-        with soundfile.SoundFile(path) as file:
-            announced, rate, channels = file.frames, file.samplerate, file.channels
-            samples = np.concatenate([np.zeros(0, np.float32), *read_blocks(file)])
+        with opened(path) as sound:
+            announced, rate, channels = sound.frames, sound.samplerate, sound.channels
+            samples = np.concatenate([np.zeros(0, np.float32), *read_blocks(sound)])
     except (soundfile.SoundFileError, RuntimeError, ValueError):
         raise BadAudio("not audio, or damaged") from None
     except MemoryError:
@@ -63,10 +75,10 @@ def read_recording(path: Path) -> Recording:
     return Recording(samples, rate, channels)
 
 
-def read_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def read_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Yield the mean of the channels, block by block: a header may announce far more than there is."""
     while True:
-        block = file.read(max(1, BLOCK // file.channels), dtype="float32", always_2d=True)
+        block = sound.read(max(1, BLOCK // sound.channels), dtype="float32", always_2d=True)
         if not len(block):
             return
         with np.errstate(invalid="ignore", over="ignore"):  # told by the caller, as samples that are not numbers

@@ -64,16 +64,16 @@ def check(root: Path, console: Console) -> bool:
 def wrong_rows(root: Path, first: str) -> list[str]:
     """Return the error `first`, and that of each row which has one: who reads the table stops at the first."""
     path, errors = root / "meta" / "esc50.csv", [first]
-    with contextlib.suppress(OSError, UnicodeDecodeError, csv.Error):
-        if root.is_dir() and not path.is_file():
-            return [f"{first}; of one folder a class, `python -m esc50tune.data make` makes it"]
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            for row in reader if set(COLUMNS) <= set(reader.fieldnames or ()) else ():
-                try:
-                    read_clip(row, f"'{path}', line {reader.line_num}")
-                except UserError as error:
-                    errors.append(str(error))
+    with (
+        contextlib.suppress(OSError, UnicodeDecodeError, csv.Error),
+        path.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        reader = csv.DictReader(file)
+        for row in reader if set(COLUMNS) <= set(reader.fieldnames or ()) else ():
+            try:
+                read_clip(row, f"'{path}', line {reader.line_num}")
+            except UserError as error:
+                errors.append(str(error))
     return list(dict.fromkeys(errors))
 
 

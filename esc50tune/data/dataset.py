@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from esc50tune.errors import UserError
 
+DEFAULT_TARGET = Path("data/ESC-50")  # where the download puts the real one, and sweeps look for it
 COLUMNS = ("filename", "fold", "target", "category", "src_file")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # breaks a line, or talks to the terminal
 LONGEST = 200  # characters of a class's name: tables and figures hold it
@@ -91,7 +92,10 @@ def read_dataset(root: Path) -> Dataset:
         if not root.is_dir():
             raise UserError(f"no folder '{root}'; give one in ESC-50's layout (meta/esc50.csv and audio/)")
         if not path.is_file():
-            raise UserError(f"'{root}' is not in ESC-50's layout: there is no '{path}'")
+            raise UserError(
+                f"'{root}' is not in ESC-50's layout: there is no '{path}'; of one folder a class, "
+                "`python -m esc50tune.data make` makes it"
+            )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             found = Counter(reader.fieldnames)

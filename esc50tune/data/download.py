@@ -28,7 +28,6 @@ from rich.progress import (
 from esc50tune.errors import UserError
 
 URL = "https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip"
-DEFAULT_TARGET = Path("data/ESC-50")
 LICENCE_NOTE = (
     "ESC-50 is licensed CC BY-NC 3.0 (its ESC-10 subset CC BY). Please cite: K. J. Piczak, "
     '"ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015.'

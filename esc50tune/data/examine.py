@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from rich.console import Console
 
-from esc50tune.data.audio import BadAudio, read_recording
+from esc50tune.data.audio import BadAudio, opened, read_recording
 from esc50tune.data.lines import watched
 
 SILENT = 1e-3  # of full scale: -60 dB
@@ -58,15 +57,14 @@ def examine(path: Path) -> Sound:
     Raises:
         BadAudio: it cannot be used.
     """
-    try:
-        recording = read_recording(path)
-    except TypeError:  # what soundfile makes of a .raw file: none of them tells its rate
-        raise BadAudio("not audio, or damaged") from None
-    info, samples = soundfile.info(path), recording.samples
+    recording = read_recording(path)
+    samples = recording.samples
+    with opened(path) as sound:
+        form = f"{sound.format} {sound.subtype}"
     return Sound(
         rate=recording.rate,
         channels=recording.channels,
-        form=f"{info.format} {info.subtype}",
+        form=form,
         seconds=len(samples) / recording.rate,
         level=float(np.ptp(samples)) / 2,
         full=float(np.mean(np.abs(samples) >= FULL)),

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from esc50tune.data.dataset import Dataset, read_dataset
-from esc50tune.data.download import DEFAULT_TARGET
+from esc50tune.data.audio import opened
+from esc50tune.data.dataset import DEFAULT_TARGET, Dataset, read_dataset
 from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 
@@ -52,7 +52,8 @@ def usual_seconds(dataset: Dataset) -> float:
     lengths = []
     for clip in dataset.clips:
         try:
-            lengths.append(soundfile.info(dataset.audio_path(clip)).duration)
+            with opened(dataset.audio_path(clip)) as sound:
+                lengths.append(sound.frames / sound.samplerate)
         except (soundfile.SoundFileError, RuntimeError, OSError):
             continue  # named, with all others, when the clips are decoded
     usual = float(np.quantile(lengths, 0.9, method="lower")) if lengths else 5.0

@@ -43,7 +43,8 @@ class Crop(Regularizer):
     def check(cls, config: TrialConfig) -> None:
         if config.crop_seconds > config.clip_seconds:
             raise ValueError(
-                f"crop_seconds ({config.crop_seconds:g}) is longer than clip_seconds ({config.clip_seconds:g})"
+                f"crop_seconds ({config.crop_seconds:g}) is longer than clip_seconds ({config.clip_seconds:g}): "
+                "lower the one or raise the other"
             )
 
     def lengths(self, batch: Batch) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from analysis import __main__ as command
+from analysis import study
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,6 @@ def test_an_interrupt_ends_with_130_and_no_traceback(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "argv", ["analysis", "results/x"])
-    monkeypatch.setattr(command, "read_study", interrupted)
+    monkeypatch.setattr(study, "read_study", interrupted)
     assert command.main() == 130
     assert capsys.readouterr().err == "interrupted\n"

@@ -31,6 +31,21 @@ def test_missing_figures_are_dashes() -> None:
     assert (figure(nothing), signed(nothing), between(nothing, 1.0, signed)) == ("–", "–", "–")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-1e-4, 1e-4, "0.0 to 0.0"),  # two arms that are the same
+        (1e-4, 1e-4, "> 0 to > 0"),  # one that is better by next to nothing
+        (-1e-4, 2.0, "< 0 to +2.0"),
+        (-0.0, 0.0, "0.0 to 0.0"),
+    ],
+)
+def test_an_interval_about_0_is_written_as_0_and_one_beside_it_keeps_its_side(
+    low: float, high: float, words: str
+) -> None:
+    assert between(low, high, signed) == words
+
+
 LATEX_ROW = re.compile(r"(?<!\\)&")
 
 

@@ -115,6 +115,25 @@ def test_a_file_that_is_no_audio_is_called_so(tmp_path: Path, content: bytes, ex
     assert reason(tmp_path / "a.wav") == expected
 
 
+def test_a_file_that_tells_no_rate_is_called_no_audio(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(encoded(tone(), "RAW", "PCM_16"))
+    assert reason(tmp_path / "a.raw") == "not audio, or damaged"
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.sd2", "a"])
+def test_what_a_file_is_its_content_tells_and_not_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(encoded(tone(), "WAV"))
+    assert len(read_recording(tmp_path / name).samples) == RATE
+
+
+def test_the_note_that_macos_leaves_beside_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    """AppleDouble, as copying to a disk of another system leaves it: libsndfile takes it for a resource fork."""
+    soundfile.write(tmp_path / "a.mp3", tone(), RATE, format="MP3")
+    (tmp_path / "._a.mp3").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(200))
+    recording = read_recording(tmp_path / "a.mp3")
+    assert (recording.rate, len(recording.samples)) == (RATE, RATE)
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "aiff"])
 def test_a_file_of_no_samples_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"

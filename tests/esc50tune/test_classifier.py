@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -63,7 +65,7 @@ def stem(length: int) -> dict:
     [
         (stem(40), "0.25"),
         ({**stem(20), "feature": "encodec", "sample_rate": 24_000}, "0.25"),
-        ({**stem(1_024), "feature": "raw", "crop_seconds": 0.1}, "0.1"),
+        ({**stem(1_024), "feature": "raw", "crop_seconds": 0.1, "clip_seconds": 0.5}, "0.1"),
         ({"convnext_stem_kernel": 200, "convnext_stem_stride": 1}, "0.25"),
         ({"convnext_downsample": 16}, "0.25"),
         ({"feature": "raw", "convnext_form": "seed", "convnext_downsample": 16, "convnext_depths": [1] * 3}, "0.25"),
@@ -72,8 +74,26 @@ def stem(length: int) -> dict:
 )
 def test_clips_too_short_for_a_model_or_feature_are_refused_before_training(knobs, seconds, small):
     config = TrialConfig.from_flat(small | knobs)
-    with pytest.raises(UserError, match=f"cannot take (clip|crop)_seconds = {seconds}: raise it"):
+    with pytest.raises(UserError, match=rf"^(clip|crop)s of {seconds} s are too short for model") as refused:
         check_clip_length(config, 3)
+    advised = re.search(r"takes ([\d.]+) s or more: `--set (clip_seconds|crop_seconds)=\1` ", str(refused.value))
+    least, knob = float(advised[1]), advised[2]
+    check_clip_length(config.model_copy(update={knob: least}), 3)
+    assert "torch" not in str(refused.value)
+    with pytest.raises(UserError):  # a tenth of a second less is not enough
+        check_clip_length(config.model_copy(update={knob: max(round(least - 0.1, 1), float(seconds))}), 3)
+
+
+def test_where_no_crop_is_long_enough_the_clips_are_too_short(small):
+    config = TrialConfig.from_flat(small | stem(1_024) | {"feature": "raw", "crop_seconds": 0.1})
+    with pytest.raises(UserError, match=r"^clips of 0.25 s are too short .* `--set clip_seconds=0.3` pads"):
+        check_clip_length(config, 3)
+
+
+def test_crops_that_are_too_short_by_less_than_a_tenth_of_a_second_are_refused_with_the_reason(small):
+    knobs = stem(1_024) | {"feature": "raw", "crop_seconds": 0.1, "clip_seconds": 0.28}
+    with pytest.raises(UserError, match=r"^model 'convnext' on feature 'raw' cannot take crop_seconds = 0.1 \(.*\): "):
+        check_clip_length(TrialConfig.from_flat(small | knobs), 3)
 
 
 @torch.no_grad()

@@ -142,7 +142,9 @@ def test_one_view_scores_bit_for_bit_as_the_clip_cut_to_it(small, tones_data):
 def test_a_crop_longer_than_the_clip_is_refused():
     with pytest.raises(UserError) as refused:
         TrialConfig.from_flat({"crop_seconds": 1.5, "clip_seconds": 1.25})
-    assert str(refused.value) == "crop_seconds (1.5) is longer than clip_seconds (1.25)"
+    assert (
+        str(refused.value) == "crop_seconds (1.5) is longer than clip_seconds (1.25): lower the one or raise the other"
+    )
     TrialConfig.from_flat({"crop_seconds": 1.25, "clip_seconds": 1.25})
 
 

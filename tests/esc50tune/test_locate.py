@@ -127,6 +127,13 @@ def test_nine_in_ten_clips_do_not_exceed_the_usual_length_of_at_most_five_second
     assert usual_seconds(of_lengths(elsewhere, seconds)) == expected
 
 
+def test_files_that_tell_no_rate_do_not_count_for_the_usual_length(elsewhere: Path) -> None:
+    dataset = of_lengths(elsewhere, [2.0, 3.0])
+    (dataset.root / "audio" / "2.raw").write_bytes(bytes(1_000))
+    more = Dataset(dataset.root, (*dataset.clips, Clip("2.raw", 1, 0, "a", "2")))
+    assert usual_seconds(more) == usual_seconds(dataset)
+
+
 def test_missing_files_do_not_count_for_the_usual_length(elsewhere: Path) -> None:
     dataset = of_lengths(elsewhere, [2.0, 3.0, 3.0])
     for clip in dataset.clips[1:]:

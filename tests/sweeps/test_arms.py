@@ -217,3 +217,41 @@ def test_the_weight_of_a_task_may_be_set() -> None:
 def test_an_unknown_base_is_refused() -> None:
     with pytest.raises(UserError, match="no base is called 'convnext-mel'; did you mean 'convnext-"):
         regularization(base="convnext-mel")
+
+
+def short(names: list[str], study: Study, seconds: float, **settings: Any) -> list[Arm]:
+    """Arms of the small preset, on data whose clips have so many seconds."""
+    return make_arms(study, names, PRESETS["small"], {"clip_seconds": seconds}, settings)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "crop"),
+    [
+        (1.6, {}, 1.5),
+        (1.5, {}, 0.0),  # such a crop leaves nothing out
+        (1.0, {}, 0.0),
+        (5.0, {"clip_seconds": "1"}, 0.0),
+        (1.0, {"clip_seconds": "2"}, 1.5),
+        (1.0, {"crop_seconds": "0.5"}, 0.5),
+    ],
+)
+def test_the_presets_crops_are_dropped_where_no_clip_is_longer(seconds: float, settings: dict, crop: float) -> None:
+    (arm,) = short(["convnext-raw"], architectures(), seconds, **settings)
+    assert arm.fixed["crop_seconds"] == crop
+    said = PRESETS["small"].describe([arm.fixed])
+    assert ("raw audio in whole clips, no crops" in said) == (crop == 0)
+    assert ("raw audio in crops of 1.5 s" in said) == (crop == 1.5)
+
+
+def test_a_crop_that_the_user_sets_longer_than_the_clips_is_refused() -> None:
+    with pytest.raises(UserError, match=r"crop_seconds \(2\) is longer than clip_seconds \(1\): lower the one"):
+        short(["convnext-raw"], architectures(), 1.0, crop_seconds="2")
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.5])
+def test_an_arm_of_crops_as_long_as_the_clips_is_refused(seconds: float) -> None:
+    with pytest.raises(
+        UserError, match=f"arm 'crop' trains on crops of 1.5 s, and clips have {seconds:g} s here: leave"
+    ):
+        short(["convnext", "crop"], regularization(), seconds)
+    assert short(["convnext", "crop"], regularization(), 2.0)[1].fixed["crop_seconds"] == 1.5

@@ -192,6 +192,19 @@ def test_what_the_sweep_did_not_try_is_not_gone_on_with(
         plan(tones, tmp_path)
 
 
+def test_what_was_frozen_from_a_trial_that_the_log_has_lost_is_gone_on_with(tones: Dataset, tmp_path: Path) -> None:
+    first = plan(tones, tmp_path)
+    first.write()
+    results = results_of(tones, {"baseline": [0.4, 0.6], "convnext": [0.5, 0.5]})
+    left = [event for event in results.events if event["trial"] != first.frozen[1].trial]
+    lossy = replace(results, events=left, lost="'events.jsonl', line 9 is damaged.")
+    again = plan_confirmation(lossy, tmp_path, 3, "all", 1)
+    assert (again.frozen, again.seeds) == (first.frozen, 3)
+    rewrite(tmp_path, frozen=[vars(first.frozen[0]) | {"trial": 0}, vars(first.frozen[1])])
+    with pytest.raises(UserError, match="its frozen configuration is not that of the sweep's trial 0"):
+        plan_confirmation(lossy, tmp_path, 3, "all", 1)  # what the log tells is held against it, still
+
+
 def test_nothing_is_frozen_from_a_damaged_log(tones: Dataset, tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text("no json\n")
     with pytest.raises(ResultsError, match="line 1 is damaged: it is no JSON"):

@@ -54,7 +54,13 @@ def printed(plan: Plan) -> str:
         (["--feature", "mfcc"], ["'mfcc'", "logmel"]),
         (
             ["--set", "convnext_depths=1,1,1,1"],
-            ["'convnext'", "'logmel'", "clip_seconds = 0.25", "or lower convnext_stem_kernel"],
+            [
+                "clips of 0.25 s are too short",
+                "'convnext'",
+                "'logmel'",
+                "--set clip_seconds=0.4",
+                "or lower convnext_stem_kernel",
+            ],
         ),
         (["--test-fold", "9"], ["--test-fold 9", "1, 2, 3, 4, 5"]),
         (["--test-fold", "4"], ["--test-fold", "--val-fold", "4"]),
