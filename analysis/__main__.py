@@ -6,12 +6,12 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from analysis.errors import ResultsError
-from analysis.render import as_markdown
-from analysis.report import write_report
-from analysis.study import Study, read_study
+
+if TYPE_CHECKING:
+    from analysis.study import Study
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -30,6 +30,8 @@ def show(study: Study) -> None:
 
         print_study(study, Console())
     else:
+        from analysis.render import as_markdown
+
         print("\n".join(as_markdown(table, with_caption=False) for table in study.main))
         print("\n".join(study.notes))
 
@@ -40,6 +42,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
     try:
         args = parser.parse_args()
+        from analysis.report import write_report  # late, where a missing package ends in one sentence
+        from analysis.study import read_study
+
         studies = [read_study(folder) for folder in args.folders]
         for study in studies:
             if len(studies) > 1:
@@ -48,6 +53,15 @@ def main() -> int:
         index = write_report(studies, args.out or args.folders[0] / "report")
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] == "analysis":
+            raise
+        print(
+            f"error: the package '{error.name}' is not installed for {sys.executable}: `source .venv/bin/activate` "
+            "where `make` made that environment, else `pip install -r requirements.txt`",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 from esc50tune.errors import UserError
 
+OWN = ("", "esc50tune", "sweeps", "analysis", "bench")  # modules whose absence is a mistake in the code
+
 
 class OneSentenceParser(argparse.ArgumentParser):
     """Says what is wrong in one sentence instead of printing the usage before it."""
@@ -38,6 +40,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search", action="store_true", help="take the search's best trial, confirmed or not")
 
 
+def not_installed(package: str | None) -> str:
+    """Say what to do where a package is missing: most often another Python runs than the one that has them."""
+    return (
+        f"the package '{package}' is not installed for {sys.executable}: `source .venv/bin/activate` where `make` made "
+        "that environment, else `pip install -r requirements.txt`"
+    )
+
+
 def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:
     """Run and exit with its code; bad input ends with one sentence on standard error and exit code 2.
 
@@ -49,6 +59,11 @@ def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:
         sys.stdout.flush()  # here, where a reader that has gone is not yet a traceback
     except (UserError, *mistakes) as error:
         print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN:
+            raise
+        print(f"error: {not_installed(error.name)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from esc50tune.command import OneSentenceParser, end_with
-from esc50tune.data.download import DEFAULT_TARGET, download
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main() -> int:
+    from rich.console import Console  # here, where a missing package ends in one sentence
+
+    from esc50tune.data.download import DEFAULT_TARGET
+
     parser = OneSentenceParser(prog="python -m esc50tune.data", description="Look after the recordings.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     fetch = commands.add_parser("download", help="download ESC-50 (600 MB), check it, and put it where sweeps find it")
@@ -31,6 +36,8 @@ def main() -> int:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the command line asks for. Imports wait until here, so that the download does not wait for PyTorch."""
     if args.command == "download":
+        from esc50tune.data.download import download
+
         try:
             download(args.to, console=console)
         except KeyboardInterrupt:

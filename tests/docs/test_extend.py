@@ -1,0 +1,62 @@
+"""The regularizer, model and feature of docs/extend.md work as they stand there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL
+from tests.docs.pages import ROOT, commands, copy_of_program, extended
+
+PAGE = "docs/extend.md"
+# Runs command lines one after the other in one process: a new one takes seconds to import torch.
+RUN = """
+import json, runpy, sys
+for line in json.loads(sys.argv[1]):
+    sys.argv = line
+    sys.path.insert(0, "")  # the script replaces the first one
+    try:
+        runpy.run_path(line[0], run_name="__main__")
+    except SystemExit as end:
+        print("\\nexit code", end.code)
+"""
+
+
+def run_all(lines: list[list[str]], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(lines)], cwd=folder, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_of_program(tmp_path_factory.mktemp("extended"))
+    extended(folder, PAGE)
+    return folder
+
+
+def test_the_page_shows_a_regularizer_a_model_and_a_feature(copy: Path) -> None:
+    added = {str(p.relative_to(copy)) for p in copy.rglob("*.py")} - {
+        str(p.relative_to(ROOT)) for p in ROOT.rglob("*.py")
+    }
+    assert added == {f"esc50tune/{path}.py" for path in ("regularizers/noise", "models/tiny", "features/mfcc")}
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_runs(copy: Path, tones_folder: Path) -> None:
+    settings = SMALL | {"epochs": 2, "convnext_depths": "1,1"}
+    lines = []
+    for _, *line in commands((ROOT / PAGE).read_text()):
+        if line[0].startswith("sweeps/"):
+            own = settings.keys() - ({"feature", "sample_rate"} if {"--base", "--feature"} & set(line) else set())
+            fixed = [part for knob in sorted(own) for part in ("--set", f"{knob}={settings[knob]}")]
+            lines.append([*line, "--data", str(tones_folder), *fixed, *([] if "--debug" in line else ["--dry-run"])])
+    told = run_all(lines, copy)
+    print(told)
+    assert told.count("exit code 0") == len(lines) == 7
