@@ -8,6 +8,7 @@ import pytest
 
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
+from esc50tune.models import MODELS
 from esc50tune.regularizers import REGULARIZERS, active
 from sweeps.arms import Arm, make_arms, search_range, without_effect
 from sweeps.presets import PRESETS
@@ -217,3 +218,13 @@ def test_the_weight_of_a_task_may_be_set() -> None:
 def test_an_unknown_base_is_refused() -> None:
     with pytest.raises(UserError, match="no base is called 'convnext-mel'; did you mean 'convnext-"):
         regularization(base="convnext-mel")
+
+
+def test_an_arm_whose_layers_its_model_has_no_branch_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS["convnext"], "branches", False)
+    for name in ("dropout", "channel-dropout", "drop-path", "all"):
+        with pytest.raises(
+            UserError, match=f"arm '{name}': .* stands in residual branches, which model 'convnext' has not"
+        ):
+            make([name])
+    make(["baseline", "convnext", "mixup", "sam"])
