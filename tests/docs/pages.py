@@ -35,16 +35,20 @@ def copy_of_program(folder: Path) -> Path:
     return folder
 
 
-def extended(folder: Path, page: str, section: str = "") -> None:
-    """Put the files of a page about extensions, or of its one section, into a copy of the package, and their lines."""
-    text = (ROOT / page).read_text()
-    parts = [part for part in text.split("\n## ") if part.startswith(section)]
+def extended(folder: Path, page: str, section: str = "") -> set[str]:
+    """Put the files of a page about extensions, or of its one section, into a copy of the package, and their lines.
+
+    Who follows the page has them there already. Returns the paths of the new files.
+    """
+    parts = [part for part in (ROOT / page).read_text().split("\n## ") if part.startswith(section)]
+    added = set()
     for before, _, block in blocks("\n".join(parts)):
         for path in re.findall(r"`(esc50tune/\S+\.py)`", before):
             file = folder / path
-            if "PLACES" in before:
+            if "PLACES" not in before:
+                file.write_text(block)
+                added.add(path)
+            elif block not in file.read_text():
                 head, opening, rest = re.split(r"(^PLACES = [({]\n)", file.read_text(), flags=re.MULTILINE)
                 file.write_text(head + opening + block + rest)
-            else:
-                assert not file.exists()
-                file.write_text(block)
+    return added
