@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from esc50tune.data.synthetic import VERSION
 from tests.conftest import SMALL
 from tests.docs.pages import ROOT, blocks, commands, copy_of_program, extended
 
@@ -21,6 +22,10 @@ WALK = README.partition("## The first hour")[2].partition("\n## ")[0]
 SETTINGS = {**SMALL, "epochs": 2, "convnext_depths": "1,1", "clip_seconds": None}
 SHORT = [part for knob, value in SETTINGS.items() if value for part in ("--set", f"{knob}={value}")]
 LABEL = re.compile(r"^([a-z]+ {2,}|report {4})", re.MULTILINE)
+
+
+def test_the_stand_in_lies_where_the_readme_takes_it_from() -> None:
+    assert f"~/.cache/esc50tune/stand-in-v{VERSION}/audio/*-$c.wav" in WALK
 
 
 @dataclass
