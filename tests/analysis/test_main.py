@@ -37,6 +37,6 @@ def test_an_interrupt_ends_with_130_and_no_traceback(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "argv", ["analysis", "results/x"])
-    monkeypatch.setattr(command, "read_study", interrupted)
+    monkeypatch.setattr("analysis.study.read_study", interrupted)
     assert command.main() == 130
     assert capsys.readouterr().err == "interrupted\n"
