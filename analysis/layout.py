@@ -40,7 +40,7 @@ def make_parts(manifest: dict[str, Any], labels: Sequence[str]) -> list[Part]:
     parts = []
     if versus:
         several = len(versus) > 1
-        title = "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" + ", by feature" * several
+        title = f"Baseline (HiFi-GAN discriminator) against {rivals(manifest, versus)}" + ", by feature" * several
         parts.append(Part("baseline-vs-convnext", title, versus, by_feature=several))
     if ablation:
         title = f"Regularization ablation: each arm against {reference_words(manifest)}"
@@ -57,6 +57,13 @@ def compared(manifest: dict[str, Any], labels: Sequence[str]) -> dict[str, list[
     against = {arm["name"]: arm["against"] for arm in manifest["arms"]}
     groups = {base: [label for label in labels if against[arm_of(label)] == base] for base in labels}
     return {base: others for base, others in groups.items() if others}
+
+
+def rivals(manifest: dict[str, Any], versus: dict[str, list[str]]) -> str:
+    """Name what stands against baselines; models that are not known here go by their own names."""
+    models = {arm["name"]: arm["fixed"]["model"] for arm in manifest["arms"]}
+    there = {models[arm_of(label)] for others in versus.values() for label in others}
+    return ", ".join(sorted({"1d ConvNeXt" if model in MODELS else model for model in there}))
 
 
 def reference_words(manifest: dict[str, Any]) -> str:

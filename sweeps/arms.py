@@ -10,7 +10,8 @@ from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError, nearest
 from esc50tune.features import FEATURES
 from esc50tune.knobs import Search
-from esc50tune.regularizers import REGULARIZERS
+from esc50tune.models import MODELS
+from esc50tune.regularizers import REGULARIZERS, Regularizer
 from esc50tune.seeds import derive_seed
 from sweeps.presets import Preset
 from sweeps.studies import Method, Study
@@ -94,6 +95,7 @@ def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], sett
         raise UserError(f"arm '{name}' trains on {crop}: leave it out")
     config = TrialConfig.from_flat({**common, **own, **settings})
     refuse_contradictions(name, method, own, settings, config)
+    refuse_layers_without_branches(name, own, config)
     own_searched = own if method.searched else {}
     varied = [knob for knob in (*NUISANCE, *own_searched) if knob not in settings and search_range(knob)]
     fixed = {knob: value for knob, value in config.to_flat().items() if knob != "seed"}
@@ -130,6 +132,17 @@ def refuse_contradictions(
         chosen = getattr(config, knob)
         if knob in settings and chosen != value and (knob not in strengths or not chosen):
             raise UserError(f"--set {knob}={settings[knob]} contradicts arm '{name}'; leave out one of them")
+
+
+def refuse_layers_without_branches(name: str, own: dict[str, Any], config: TrialConfig) -> None:
+    """Such a method would do nothing, and its arm be the plain one by another name."""
+    for method in REGULARIZERS:
+        in_branches = method.branch_layer is not Regularizer.branch_layer
+        if in_branches and own.keys() & method.Knobs.model_fields and not MODELS[config.model].branches:
+            raise UserError(
+                f"arm '{name}': {method.name} stands in residual branches, which model '{config.model}' has not; "
+                "leave the arm out of --arms"
+            )
 
 
 def widened(search: Search, default: float) -> Search:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from bdb import BdbQuit
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def debug(args: argparse.Namespace) -> None:
     keep_freed_memory()
     try:
         print_epochs(train_trial(config, data), config.epochs)
+    except BdbQuit:
+        print("left the debugger")
     except RuntimeError:
         check_clip_length(config, data.num_classes)  # if that is the cause, it says so; a sweep checks it beforehand
         raise
@@ -80,7 +83,7 @@ def dealt_config(results: Results, number: int) -> TrialConfig:
 
 def print_epochs(results: Iterable[EpochResult], epochs: int) -> None:
     """Print an aligned line an epoch."""
-    print(f"{epochs} epochs\n{HEADER}")
+    print(f"{epochs} epoch{'s' * (epochs > 1)}\n{HEADER}")
     for r in results:
         losses = ["-" if loss is None else f"{loss:.4f}" for loss in (r.train_loss, r.val_loss)]
         print(

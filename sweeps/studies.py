@@ -8,6 +8,7 @@ from typing import Any
 
 from esc50tune.data import latents
 from esc50tune.errors import UserError, nearest
+from esc50tune.models import MODELS
 from esc50tune.regularizers import REGULARIZERS
 
 Knobs = dict[str, Any]
@@ -62,6 +63,8 @@ INPUTS: dict[str, Knobs] = {
 }
 CAUSAL = {"model": "causal", **INPUTS["encodec"]}
 PLAIN = "convnext"
+# Models that someone adds to the package: each has an arm on every input, and one by its name beside the baseline.
+ADDED = [name for name in MODELS if name not in ("hifigan", "convnext", "causal")]
 COMBINED = ("dropout", "sam", "label-smoothing", "mixup", "shift")
 
 
@@ -70,13 +73,12 @@ def architectures(default: tuple[str, ...] = ()) -> Study:
     arms = {
         f"{model}-{name}": Method({"model": model, **knobs})
         for name, knobs in INPUTS.items()
-        for model in ("hifigan", "convnext")
+        for model in ("hifigan", "convnext", *ADDED)
     }
-    against = {f"convnext-{name}": f"hifigan-{name}" for name in INPUTS} | {"causal-lm": "hifigan-encodec"}
+    against = {f"{model}-{name}": f"hifigan-{name}" for name in INPUTS for model in ("convnext", *ADDED)}
+    against["causal-lm"] = against["causal"] = "hifigan-encodec"
     arms["causal-lm"] = Method(CAUSAL, {"code_lm": 1.0})
-    return Study(
-        "architectures", {**arms, "causal": Method(CAUSAL)}, default, None, against | {"causal": "hifigan-encodec"}
-    )
+    return Study("architectures", {**arms, "causal": Method(CAUSAL)}, default, None, against)
 
 
 def regularization(default: tuple[str, ...] = (), base: str | None = None) -> Study:
@@ -96,12 +98,13 @@ def regularization(default: tuple[str, ...] = (), base: str | None = None) -> St
     together = {knob: value for name in COMBINED for knob, value in alone[name].own.items()}
     arms = {
         "baseline": Method({**plain.fixed, "model": "hifigan"}),
+        **{model: Method({**plain.fixed, "model": model}) for model in ADDED},
         reference: Method(fixed),
         **alone,
         # It keeps its strengths: that many dimensions cannot be searched with a handful of trials.
         "all": Method(fixed, together, searched=False),
     }
-    against = dict.fromkeys([*alone, "all"], reference) | {reference: "baseline"}
+    against = dict.fromkeys([*alone, "all"], reference) | dict.fromkeys([*ADDED, reference], "baseline")
     return Study(
         "regularization", arms, tuple(reference if name == PLAIN else name for name in default), reference, against
     )

@@ -18,10 +18,12 @@ class Model(nn.Module, ABC):
     Attributes:
         Knobs: its knobs.
         shrinking: those of its knobs that make fewer frames of a clip; too high, none is left.
+        branches: True if it puts the regularizers' layers (dropout, drop path) into residual branches.
     """
 
     Knobs: ClassVar[type[BaseModel]]
     shrinking: ClassVar[tuple[str, ...]] = ()
+    branches: ClassVar[bool] = False
 
     @classmethod
     def check(cls, config: TrialConfig) -> None:

@@ -55,6 +55,8 @@ class CausalConvNeXt(Model):
         branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
     """
 
+    branches = True
+
     class Knobs(BaseModel):
         causal_blocks: int = knob(8, "blocks of the causal ConvNeXt", source="seed", ge=1, le=64)
         causal_kernel: int = knob(49, "taps of its depthwise convolutions", unit="frames", source="seed", ge=1, le=201)

@@ -81,6 +81,7 @@ class ConvNeXt(Model):
         branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
     """
 
+    branches = True
     shrinking = ("convnext_stem_kernel", "convnext_stem_stride", "convnext_downsample")
 
     class Knobs(BaseModel):

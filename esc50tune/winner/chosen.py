@@ -91,7 +91,7 @@ def best_confirmed(folder: Path) -> Chosen:
             f"the best confirmed arm is {best}, and its weights '{checkpoint}' are not there: those of its run on fold "
             f"{fold} with seed 0 are kept, once it has ended; or name another arm's checkpoint instead of '{folder}'"
         )
-    told = f"{100 * means[best]:.1f} % of the test clips right in {len(runs)} runs"
+    told = f"{100 * means[best]:.1f} % of the test clips right in {len(runs)} run{'s' * (len(runs) > 1)}"
     if len(runs) < (asked := len(manifest["folds"]) * manifest["seeds"]):
         told += f" of {asked}, WHICH HAVE NOT ALL ENDED"
     of = f"the best of {len(compared)} confirmed arms" if len(compared) > 1 else "the only confirmed arm"
@@ -169,7 +169,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it")
+        raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it; name one, results/NAME")
     manifest = json.loads(path.read_text(encoding="utf-8"))
     if manifest["format"] > FORMAT:
         newer = f"'{folder}' has format {manifest['format']}, this program reads up to {FORMAT}"

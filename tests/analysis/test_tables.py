@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ResultsError
+from analysis.layout import make_parts
 from analysis.load import Results, load_results
 from analysis.render import as_csv, as_markdown
 from analysis.search_tables import search_tables
@@ -471,3 +472,18 @@ def test_a_sweep_that_was_interrupted_before_its_first_epoch_still_has_tables(tm
     tables = search_tables(load_results(write_results(tmp_path / "made", [])))
     assert len(tables) == 2
     assert tables[0].frame["best"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("added", "against"),
+    [
+        ([made_arm("convnext", "baseline")], "1d ConvNeXt"),
+        ([made_arm("convnext", "baseline"), made_arm("tiny", "baseline", model="tiny")], "1d ConvNeXt, tiny"),
+        ([made_arm("tiny", "baseline", model="tiny")], "tiny"),
+    ],
+)
+def test_a_model_that_was_added_stands_beside_the_baseline_under_its_own_name(added: list, against: str) -> None:
+    arms = [ARMS[0], *added]
+    (part,) = make_parts(made_manifest(arms=arms), [arm["name"] for arm in arms])
+    assert part.title == f"Baseline (HiFi-GAN discriminator) against {against}"
+    assert part.members == [arm["name"] for arm in arms]

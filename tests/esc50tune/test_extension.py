@@ -1,4 +1,4 @@
-"""A new regularizer is one file and one line: knobs, checks, hooks and the README's table follow."""
+"""A new regularizer is one file and one line: knobs, checks, hooks and the table of knobs follow."""
 
 from __future__ import annotations
 

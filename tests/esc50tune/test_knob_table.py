@@ -1,4 +1,4 @@
-"""The README's list of knobs says what the configuration says."""
+"""The list of knobs in the documentation says what the configuration says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.errors import UserError
 from esc50tune.knob_table import END, START, knob_table, with_table
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "knobs.md"
 SCHEMA = TrialConfig.model_json_schema()["properties"]
 # What a knob at its ends needs of others.
 NEEDS = {
@@ -25,15 +25,15 @@ NEEDS = {
 }
 
 
-def readme_rows() -> dict[str, dict[str, str]]:
+def page_rows() -> dict[str, dict[str, str]]:
     """Read the table as its reader does: the cells of each knob by the names of their columns."""
-    table = README.read_text().partition(START)[2].partition(END)[0]
+    table = PAGE.read_text().partition(START)[2].partition(END)[0]
     lines = [line for line in table.splitlines() if line.startswith(("| knob", "| `"))]
     names, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return {row[0].strip("`"): dict(zip(names, row, strict=True)) for row in rows}
 
 
-ROWS = readme_rows()
+ROWS = page_rows()
 
 
 def with_knob(knob: str, value: Any) -> Any:
@@ -72,9 +72,9 @@ def ends_of_row(knob: str) -> tuple[list[Any], list[Any]]:
     return [[value] * int(size) for value in inside for size in (least, most)], [[value] for value in beyond] + sizes
 
 
-def test_the_readme_lists_every_knob_as_it_is() -> None:
-    assert with_table(README.read_text()) == README.read_text(), "run: python -m esc50tune.knob_table README.md"
-    assert knob_table() in README.read_text()
+def test_the_page_lists_every_knob_as_it_is() -> None:
+    assert with_table(PAGE.read_text()) == PAGE.read_text(), "run: python -m esc50tune.knob_table docs/knobs.md"
+    assert knob_table() in PAGE.read_text()
 
 
 def test_every_knob_has_a_row_with_its_default_range_unit_and_source() -> None:

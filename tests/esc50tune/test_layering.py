@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
     [
         ("esc50tune.trial, esc50tune.config", "torch", {"ray", "optuna", "encodec", "sweeps", "analysis"}),
         ("sweeps.debug", "torch", {"ray", "encodec"}),
-        ("analysis.__main__", "analysis", {"torch", "torchaudio", "ray", "optuna", "sweeps", "esc50tune"}),
+        (
+            "analysis.__main__, analysis.report, analysis.study",
+            "analysis",
+            {"torch", "torchaudio", "ray", "optuna", "sweeps", "esc50tune"},
+        ),
     ],
 )
 def test_a_part_loads_only_what_it_stands_on(modules, needed, unwanted):

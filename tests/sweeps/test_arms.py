@@ -8,6 +8,7 @@ import pytest
 
 from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
+from esc50tune.models import MODELS
 from esc50tune.regularizers import REGULARIZERS, active
 from sweeps.arms import Arm, make_arms, search_range, without_effect
 from sweeps.presets import PRESETS
@@ -255,3 +256,13 @@ def test_an_arm_of_crops_as_long_as_the_clips_is_refused(seconds: float) -> None
     ):
         short(["convnext", "crop"], regularization(), seconds)
     assert short(["convnext", "crop"], regularization(), 2.0)[1].fixed["crop_seconds"] == 1.5
+
+
+def test_an_arm_whose_layers_its_model_has_no_branch_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS["convnext"], "branches", False)
+    for name in ("dropout", "channel-dropout", "drop-path", "all"):
+        with pytest.raises(
+            UserError, match=f"arm '{name}': .* stands in residual branches, which model 'convnext' has not"
+        ):
+            make([name])
+    make(["baseline", "convnext", "mixup", "sam"])

@@ -51,7 +51,7 @@ def printed(plan: Plan) -> str:
         (["--set", "epochs=0"], ["epochs", "greater than or equal to 1"]),
         (["--set", "convnext_kernel=4"], ["convnext_kernel", "odd"]),
         (["--set", "seed=3"], ["--set seed=3", "use --seed"]),
-        (["--feature", "mfcc"], ["'mfcc'", "logmel"]),
+        (["--feature", "chroma"], ["'chroma'", "logmel"]),
         (
             ["--set", "convnext_depths=1,1,1,1"],
             [
