@@ -135,7 +135,7 @@ def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) ->
         (Path.home() / ".ray" / "auth_token").chmod(0o600)
     if context.dashboard_url:
         token = shown(Path(sys.executable).with_name("ray"))
-        say(console, f"dashboard http://{context.dashboard_url}; `{token} get-auth-token` prints the token", whole=True)
+        say(console, f"dashboard http://{context.dashboard_url} (token: `{token} get-auth-token`)", whole=True)
     elif dashboard:
         say(console, "dashboard did not start; the sweep goes on without it")
 

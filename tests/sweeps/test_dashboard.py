@@ -43,7 +43,7 @@ def test_the_printed_address_opens_with_the_named_token_and_shows_trials_by_name
     sweep = start(*command(tones_folder, tmp_path, *more, settings=settings), env=slowed(tmp_path, 0.2))
     try:
         said = next(line for line in sweep.stdout if line.startswith("dashboard"))
-        address, how = re.fullmatch(r"dashboard (\S+); `(.+)` prints the token\n", said).groups()
+        address, how = re.fullmatch(r"dashboard (\S+) \(token: `(.+)`\)\n", said).groups()
         token = subprocess.check_output(how, shell=True, text=True, cwd=ROOT).strip()
         page.goto(address)
         page.get_by_role("dialog").locator("input").fill(token)
