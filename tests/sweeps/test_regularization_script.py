@@ -65,6 +65,8 @@ ConvNeXt.frames = stop
     done = run(*command(tones_folder, tmp_path, "--debug", "--arm", "convnext"), env=env, input="p tuple(x.shape)\nq\n")
     assert "(Pdb)" in done.stdout
     assert "(8, 16," in done.stdout  # 8 clips, 16 mel bands
+    assert (done.returncode, done.stderr) == (0, "")  # `q` leaves it without a traceback
+    assert done.stdout.endswith("left the debugger\n")
 
 
 @pytest.mark.slow
