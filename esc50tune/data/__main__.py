@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from esc50tune.command import OneSentenceParser, end_with, loading
-from esc50tune.data.dataset import DEFAULT_TARGET
+from esc50tune.data import DEFAULT_TARGET
 
 
 def main() -> int:
