@@ -13,6 +13,7 @@ sweep: .venv/installed
 # The newest results folder, unless NAME=results/... says which.
 resume: NAME ?= $(shell ls -td results/*/ 2>/dev/null | head -1)
 resume: .venv/installed
+	@test -n "$(NAME)" || { echo "error: there is no sweep in results/ to go on with; \`make sweep\` starts one" >&2; exit 2; }
 	$(BIN)/python sweeps/regularization.py --resume "$(NAME)" $(ARGS)
 
 test: .venv/installed
@@ -41,6 +42,8 @@ gpu-check: .venv/installed
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --requirement requirements.txt
 	touch $@
 
+# What `make` made and can make again; results and recordings stay.
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "kept: results/ and data/, and the decoded clips in \$${ESC50TUNE_CACHE:-~/.cache/esc50tune}"

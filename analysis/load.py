@@ -78,7 +78,9 @@ def load_results(folder: Path) -> Results:
     """
     path = folder / "manifest.json"
     if not is_file(path):
-        raise ResultsError(f"'{folder}' is no results folder: there is no manifest.json in it; name one, results/NAME")
+        raise ResultsError(
+            f"'{folder}' is no results folder: there is no manifest.json in it; name that of a sweep, results/NAME"
+        )
     manifest = read_manifest(path, MANIFEST)
     arms = {arm["name"]: arm for arm in manifest["arms"]}
     if fault := misfit_arms(manifest, arms):

@@ -54,11 +54,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def loading(what: str) -> Iterator[None]:
-    """Show on a terminal that packages are being imported, which takes seconds where the disk is slow or cold."""
+def busy(doing: str) -> Iterator[None]:
+    """Show on a terminal what goes on in a wait of seconds. Nothing may be printed in it."""
     from rich.console import Console  # here, so that a package that is not there is told in a sentence
 
-    with Console(stderr=True).status(f"loading {what}"):
+    with Console(stderr=True).status(doing):
         yield
 
 

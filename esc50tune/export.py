@@ -7,7 +7,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from esc50tune.command import OneSentenceParser, add_model, end_with
+from esc50tune.command import OneSentenceParser, add_model, busy, end_with
 from esc50tune.errors import UserError, printable
 from esc50tune.winner.chosen import choose
 
@@ -28,9 +28,10 @@ def main() -> int:
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise UserError(f"the package {missing[0]} is not installed: `pip install -r requirements.txt` brings it")
     # late, so that neither --help nor a mistyped name waits for torch
-    from esc50tune.winner.described import facts, lines
-    from esc50tune.winner.onnx_file import CLIPS, write_checked
-    from esc50tune.winner.predictor import load_predictor
+    with busy("loading PyTorch"):
+        from esc50tune.winner.described import facts, lines
+        from esc50tune.winner.onnx_file import CLIPS, write_checked
+        from esc50tune.winner.predictor import load_predictor
 
     predictor = load_predictor(chosen)
     difference = write_checked(predictor, facts(chosen, predictor), args.out)

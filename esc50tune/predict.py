@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esc50tune.command import OneSentenceParser, add_model, at_least, end_with, loading
+from esc50tune.command import OneSentenceParser, add_model, at_least, busy, end_with
 from esc50tune.errors import UserError, printable
 from esc50tune.winner.chosen import choose
 
@@ -39,7 +39,7 @@ def main() -> int:
     args = make_parser().parse_args()
     paths, chosen = audio_files(args.audio), choose(args.model, args.search)
     # late, so that neither --help nor a mistyped name waits for torch
-    with loading("PyTorch"):
+    with busy("loading PyTorch"):
         from esc50tune.trial import default_device
         from esc50tune.winner.described import facts, lines
         from esc50tune.winner.listening import hear

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import ResultsError
-from esc50tune.command import OneSentenceParser, at_least, end_with, loading
+from esc50tune.command import OneSentenceParser, at_least, busy, end_with
 from esc50tune.errors import UserError
 
 
@@ -114,14 +114,14 @@ def dispatch(args: argparse.Namespace) -> int:
     if args.resume is None and (args.extend is not None or args.force):
         raise UserError("--extend and --force go with --resume")
     if args.debug:
-        with loading("PyTorch"):
+        with busy("loading PyTorch"):
             from sweeps.debug import debug
 
         debug(args)
         return 0
     if args.arm is not None or args.trial is not None:
         raise UserError("--arm and --trial go with --debug")
-    with loading("PyTorch and Ray"):
+    with busy("loading PyTorch and Ray"):
         from sweeps.runner import run_sweep
 
     return run_sweep(args)

@@ -109,7 +109,9 @@ def check_reachable(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there ({error}); `ray start --head` starts one"
+        ) from None
 
 
 def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) -> None:

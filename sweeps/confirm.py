@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from analysis.errors import ResultsError
-from esc50tune.command import OneSentenceParser, at_least, end_with, loading
+from esc50tune.command import OneSentenceParser, at_least, busy, end_with
 from sweeps.cli import add_machine_flags, add_wandb_flag
 
 
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = make_parser().parse_args()
-    with loading("PyTorch and Ray"):  # late, so that --help does not wait for them
+    with busy("loading PyTorch and Ray"):  # late, so that --help does not wait for them
         from sweeps.confirming import confirm
 
     return confirm(args)

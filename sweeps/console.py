@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def say(console: Console, text: str, style: str | None = None, whole: bool = Fal
 
 
 def shown(path: Path) -> str:
-    """Return a path as a user would type it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    """Return a path as a user would type it: with quotes where it has blanks."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def clock(seconds: float) -> str:

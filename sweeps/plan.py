@@ -288,7 +288,7 @@ def results_folder(args: argparse.Namespace) -> Path:
     parent = absolute("--results", args.results)
     existing = nearest_existing(parent)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'")
+        raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'; name another")
     if os.path.lexists(parent / name) and not args.debug:
         raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
     return parent / name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esc50tune.command import OneSentenceParser, at_least, end_with, loading
+from esc50tune.command import OneSentenceParser, at_least, busy, end_with
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of all draws (default 0)")
     parser.add_argument("--sources", type=Path, metavar="CSV", help="whose clips share sources as they do in this csv")
     args = parser.parse_args()
-    with loading("NumPy and PyTorch"):  # late, so that a package that is not there is told in a sentence
+    with busy("loading NumPy and PyTorch"):  # late, so that a package that is not there is told in a sentence
         from sweeps.simulation import simulate
 
     return simulate(args)

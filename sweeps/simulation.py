@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from analysis.caption import seeds_words
+from esc50tune.command import busy
 from sweeps.console import Console, say
 from sweeps.simulated_confirmation import (
     ABLATION,
@@ -109,12 +110,13 @@ def simulate(args: argparse.Namespace) -> int:
     """Simulate as often as the command line asks for, and print what was found; return the exit code."""
     clips = read_clips(args.sources) if args.sources else esc50_clips()
     assumed, rng = Assumptions(), np.random.default_rng(args.seed)
-    found = simulate_confirmation(clips, assumed, args.draws, rng)
-    arms = simulate_search(assumed, args.seed, rng)
-    schedulers = compare_schedulers(assumed, args.seed, rng)
-    # Drawn last, so that the numbers above stay those of earlier versions.
-    report, fewer = simulate_report(clips, assumed, args.draws, rng), -(-args.draws // 4)
-    accuracy = {"draws": fewer, "coverage": simulate_accuracy(clips, assumed, fewer, rng)}
+    with busy("simulating searches and their confirmations"):
+        found = simulate_confirmation(clips, assumed, args.draws, rng)
+        arms = simulate_search(assumed, args.seed, rng)
+        schedulers = compare_schedulers(assumed, args.seed, rng)
+        # Drawn last, so that the numbers above stay those of earlier versions.
+        report, fewer = simulate_report(clips, assumed, args.draws, rng), -(-args.draws // 4)
+        accuracy = {"draws": fewer, "coverage": simulate_accuracy(clips, assumed, fewer, rng)}
     if args.json:
         facts = {"clips": len(clips.folds), "sources": len(np.unique(clips.sources)), "arms": ARMS, "seeds": SEEDS}
         print(

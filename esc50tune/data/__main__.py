@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from esc50tune.command import OneSentenceParser, end_with, loading
-from esc50tune.data.dataset import DEFAULT_TARGET
+from esc50tune.command import OneSentenceParser, busy, end_with
+from esc50tune.data import DEFAULT_TARGET
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on") from None
         return 0
-    with loading("PyTorch"):
+    with busy("loading PyTorch"):
         from esc50tune.data.check import check
         from esc50tune.data.make import make
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from rich.progress import Progress
 
 from esc50tune.data.audio import BadAudio, fit_clip, read_recording
 from esc50tune.data.dataset import Clip, Dataset
+from esc50tune.data.lines import counted, listed, watched
 from esc50tune.errors import UserError
 from esc50tune.files import write_whole
 
@@ -109,7 +111,7 @@ def open_cache(dataset: Dataset, rate: int, seconds: float) -> ClipCache:
     Several processes may call this at once: one decodes, the others wait for it.
 
     Raises:
-        UserError: audio files are bad (all are named at once), or the disk has no room.
+        UserError: audio files are bad (told all at once), or the disk has no room.
     """
     length = round(rate * seconds)
     folder = cache_root() / "clips" / f"{dataset.fingerprint}-v{VERSION}-{rate}Hz-{length}"
@@ -148,12 +150,17 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
         decoded.append((frames, recording.rate, recording.channels))
         return fit_clip(recording, rate, length)
 
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made:
-        for fold, clips in progress_by_fold(dataset):
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                rows = [row for row in pool.map(decode, clips) if row is not None]
-            if not bad:
-                np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
+    by_fold = {fold: [clip for clip in dataset.clips if clip.fold == fold] for fold in dataset.folds}
+    with (
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        each = chain.from_iterable(pool.map(decode, clips) for clips in by_fold.values())  # a fold at a time
+        with closing(watched(each, len(dataset.clips), "decoding clips")) as shown:
+            for fold, clips in by_fold.items():
+                rows = [row for row in islice(shown, len(clips)) if row is not None]
+                if not bad:
+                    np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
         if bad:
             raise UserError(describe_bad(dataset, bad))
         tolerance = rate // 100  # a surplus or lack of 10 ms, as codecs leave it, is not worth a word
@@ -177,16 +184,9 @@ def describe_rows(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def progress_by_fold(dataset: Dataset) -> Iterable[tuple[int, list[Clip]]]:
-    with Progress(transient=True, disable=len(dataset.clips) < 200) as progress:
-        task = progress.add_task("decoding clips", total=len(dataset.clips))
-        for fold in dataset.folds:
-            clips = [clip for clip in dataset.clips if clip.fold == fold]
-            yield fold, clips
-            progress.advance(task, len(clips))
-
-
 def describe_bad(dataset: Dataset, bad: dict[str, str]) -> str:
-    listed = "; ".join(f"{name} ({why})" for name, why in sorted(bad.items()))
-    files = "1 file" if len(bad) == 1 else f"{len(bad)} files"
-    return f"{files} of '{dataset.root / 'audio'}' cannot be used: {listed}"
+    named = listed([f"{name} ({why})" for name, why in sorted(bad.items())])
+    rows = "take its row out" if len(bad) == 1 else "take their rows out"
+    which = f"{counted(len(bad), 'file')} of '{dataset.root / 'audio'}' cannot be used: {named}"
+    check = f"`python -m esc50tune.data check {shlex.quote(str(dataset.root))}` says more"
+    return f"{which}; mend them, or {rows} of meta/esc50.csv; {check}"

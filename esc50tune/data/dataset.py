@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from esc50tune.data.lines import watched
 from esc50tune.errors import UserError
 
-DEFAULT_TARGET = Path("data/ESC-50")  # where the download puts the real one, and sweeps look for it
 COLUMNS = ("filename", "fold", "target", "category", "src_file")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # breaks a line, or talks to the terminal
+SEPARATORS = (";", "\t", "|")  # what some programs save as csv
 LONGEST = 200  # characters of a class's name: tables and figures hold it
 MARK = "stand-in.json"  # lies in the folders that `synthetic.py` writes, and only there
 
@@ -61,7 +62,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hash of the csv's rows and of every audio file's content."""
         digest = hashlib.blake2b(digest_size=16)
-        for clip in self.clips:
+        for clip in watched(self.clips, len(self.clips), "reading clips"):
             digest.update(json.dumps([clip.filename, clip.fold, clip.target, clip.category, clip.src_file]).encode())
             path = self.audio_path(clip)
             try:
@@ -101,15 +102,24 @@ def read_dataset(root: Path) -> Dataset:
             found = Counter(reader.fieldnames)
             missing = [name for name in COLUMNS if found[name] != 1]
             if missing:
-                number = "no" if missing[0] not in found else "more than one"
-                raise UserError(f"'{path}' has {number} column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
+                raise UserError(f"'{path}' {wrong_columns(missing[0], found)}")
             clips = tuple(read_clip(row, f"'{path}', line {reader.line_num}") for row in reader)
     except OSError as error:  # no permission, or a name too long
         raise UserError(f"the folder '{root}' cannot be read: {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"'{path}' is no readable csv in UTF-8: {error}") from None
+        raise UserError(f"'{path}' is no readable csv in UTF-8 ({error}); save it as one") from None
     check_clips(clips, path)
     return Dataset(root.resolve(), clips)
+
+
+def wrong_columns(name: str, found: Counter[str]) -> str:
+    """Return what is wrong with a first line where `name` is not a column, or several, in words."""
+    other = [sign for sign in SEPARATORS if len(found) == 1 and sign in next(iter(found))]
+    if name in found:
+        return f"has more than one column '{name}'; keep one"
+    if other:
+        return f"has its columns apart by {other[0]!r}, not by ',': save it with commas"
+    return f"has no column '{name}' in its first line; it needs {', '.join(COLUMNS)}"
 
 
 def read_clip(row: dict[str, str], where: str) -> Clip:

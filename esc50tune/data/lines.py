@@ -32,8 +32,9 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + more
 
 
-def watched(items: Iterable[T], total: int, doing: str, console: Console) -> Iterator[T]:
+def watched(items: Iterable[T], total: int, doing: str, console: Console | None = None) -> Iterator[T]:
     """Yield the items; once that has taken some seconds, show a bar on a terminal."""
+    console = console or Console()
     progress = Progress(console=console, transient=True, disable=not console.is_interactive)
     task, began = progress.add_task(doing, total=total), time.monotonic()
     try:

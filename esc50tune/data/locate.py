@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from esc50tune.data import DEFAULT_TARGET
 from esc50tune.data.audio import opened
-from esc50tune.data.dataset import DEFAULT_TARGET, Dataset, read_dataset
+from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.lines import watched
 from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 
@@ -50,7 +52,7 @@ def read_named(folder: str) -> Dataset:
 def usual_seconds(dataset: Dataset) -> float:
     """Return a length that at least nine in ten readable clips do not exceed, in seconds, at most 5 s."""
     lengths = []
-    for clip in dataset.clips:
+    for clip in watched(dataset.clips, len(dataset.clips), "measuring clips"):
         try:
             with opened(dataset.audio_path(clip)) as sound:
                 lengths.append(sound.frames / sound.samplerate)

@@ -11,6 +11,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from esc50tune.data.cache import cache_root
 from esc50tune.data.dataset import COLUMNS, MARK
+from esc50tune.data.lines import watched
 from esc50tune.errors import UserError
 from esc50tune.seeds import stream
 
@@ -155,13 +157,12 @@ def write_stand_in(root: Path) -> None:
     (root / "audio").mkdir(parents=True)
     (root / "meta").mkdir()
     rows = []
-    for fold in range(1, FOLDS + 1):
-        for target, name in enumerate(SOUNDS):
-            for take, source in enumerate(SOURCE_OF_TAKE):
-                src_file = f"{fold}{target}{source}"
-                filename = f"{fold}-{src_file}-{chr(65 + take)}-{target}.wav"
-                soundfile.write(root / "audio" / filename, make_clip(name, fold, take), RATE, subtype="PCM_16")
-                rows.append((filename, fold, target, name, src_file))
+    every = list(product(range(1, FOLDS + 1), enumerate(SOUNDS), enumerate(SOURCE_OF_TAKE)))
+    for fold, (target, name), (take, source) in watched(every, len(every), "making sounds"):
+        src_file = f"{fold}{target}{source}"
+        filename = f"{fold}-{src_file}-{chr(65 + take)}-{target}.wav"
+        soundfile.write(root / "audio" / filename, make_clip(name, fold, take), RATE, subtype="PCM_16")
+        rows.append((filename, fold, target, name, src_file))
     with (root / "meta" / "esc50.csv").open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     (root / MARK).write_text(json.dumps({"what": "procedural stand-in, no recordings", "version": VERSION}))

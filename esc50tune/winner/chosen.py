@@ -169,7 +169,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        raise UserError(f"'{folder}' is no results folder: there is no manifest.json in it; name one, results/NAME")
+        raise UserError(
+            f"'{folder}' is no results folder: there is no manifest.json in it; name that of a sweep, results/NAME"
+        )
     manifest = json.loads(path.read_text(encoding="utf-8"))
     if manifest["format"] > FORMAT:
         newer = f"'{folder}' has format {manifest['format']}, this program reads up to {FORMAT}"

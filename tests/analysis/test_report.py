@@ -366,10 +366,8 @@ def test_names_are_no_markup(tmp_path: Path, no_figures) -> None:
 def test_a_folder_that_is_no_results_folder_ends_with_2_and_one_sentence(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == f"error: '{tmp_path}' is no results folder: there is no manifest.json in it; name one, results/NAME\n"
-    )
+    why = "there is no manifest.json in it; name that of a sweep, results/NAME"
+    assert done.stderr == f"error: '{tmp_path}' is no results folder: {why}\n"
 
 
 @pytest.mark.parametrize("confirm", [True, False])

@@ -58,7 +58,9 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_csv_is_told_where_the_csv_belongs(folder: Path) -> None:
-    assert str(csv_of(folder)) in refusal(folder)
+    message = refusal(folder)
+    assert str(csv_of(folder)) in message
+    assert message.endswith("of one folder a class, `python -m esc50tune.data make` makes it")
 
 
 def test_a_folder_in_place_of_the_csv_is_refused(folder: Path) -> None:
@@ -74,6 +76,13 @@ def test_a_missing_column_is_named(folder: Path, column: str) -> None:
     message = refusal(folder)
     assert f"no column '{column}'" in message
     assert str(csv_of(folder)) in message
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_a_csv_that_is_no_comma_separated_one_is_called_so(folder: Path, sign: str) -> None:
+    write_rows(folder, ROWS)
+    csv_of(folder).write_text(csv_of(folder).read_text().replace(",", sign))
+    assert refusal(folder).endswith(f"esc50.csv' has its columns apart by {sign!r}, not by ',': save it with commas")
 
 
 def test_columns_may_come_in_any_order_and_among_others(folder: Path) -> None:

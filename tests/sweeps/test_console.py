@@ -44,3 +44,5 @@ def test_a_path_is_shown_as_a_user_would_type_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / "results" / "x") == "results/x"
     assert shown(Path("/elsewhere/x")) == "/elsewhere/x"
+    assert shlex.split(shown(Path("/my data/büro/it's"))) == ["/my data/büro/it's"]
+    assert shown(Path("/my data/x")) == "'/my data/x'"

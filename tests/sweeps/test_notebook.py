@@ -61,7 +61,6 @@ def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(tmp_p
     )
     try:
         execute(notebook, ROOT / "notebooks")
-        files = {path.name for path in (results / name / "report").iterdir()}
     finally:
         shutil.rmtree(results / name, ignore_errors=True)
     assert "installing" not in printed(notebook, "install")
@@ -73,9 +72,9 @@ def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(tmp_p
     assert any("optimistic" in table for table in shown(notebook, "tables", "text/markdown"))
     assert "10 left" in printed(notebook, "confirm")
     (page,) = shown(notebook, "report", "text/html")
-    assert "index.html" in files
     assert page.startswith("<div><iframe srcdoc=")
-    assert "95 % interval" in page
+    assert "embedded stand-in" in page
+    assert "data:image/" in page  # the figures are in it
     assert "hears     1 s at 8,000 Hz" in printed(notebook, "predict")
     assert len(shown(notebook, "predict", "text/html")) == 1  # the clip
     everything = "".join(printed(notebook, cell.id) for cell in notebook.cells if cell.cell_type == "code")

@@ -40,10 +40,8 @@ def test_a_file_in_the_place_of_the_results_is_refused(
     (tmp_path / "results").touch()
     assert run_here(*command(tones_folder, tmp_path / "results" / below, *STUDY)) == 2
     said = capsys.readouterr().err
-    assert (
-        said
-        == f"error: --results '{tmp_path / 'results' / below}': nothing can be written into '{tmp_path / 'results'}'\n"
-    )
+    results = tmp_path / "results"
+    assert said == f"error: --results '{results / below}': nothing can be written into '{results}'; name another\n"
 
 
 @pytest.mark.slow

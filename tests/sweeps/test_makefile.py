@@ -1,0 +1,44 @@
+"""`make` where nothing must be installed: what it removes, and what it says where there is nothing to go on with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps.scripts import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with the project's Makefile and an environment that is made already."""
+    for name in ("requirements.txt", "Makefile"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed").touch()
+    return tmp_path
+
+
+def make(place: Path, target: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["make", target], cwd=place, capture_output=True, text=True, timeout=30)
+
+
+def test_without_a_sweep_resume_says_what_starts_one(place: Path) -> None:
+    done = make(place, "resume")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no sweep in results/ to go on with; `make sweep` starts one\n")
+
+
+def test_clean_keeps_results_and_recordings_and_says_so(place: Path) -> None:
+    for name in ("results/x/events.jsonl", "data/ESC-50/meta/esc50.csv", "sweeps/__pycache__/x.pyc"):
+        (place / name).parent.mkdir(parents=True)
+        (place / name).touch()
+    done = make(place, "clean")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("kept: results/ and data/")
+    left = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    assert left == ["Makefile", "data/ESC-50/meta/esc50.csv", "requirements.txt", "results/x/events.jsonl"]
