@@ -15,7 +15,6 @@ from rich.text import Text
 from sweeps.console import Console, clock, percent, say
 from sweeps.events import Event
 from sweeps.failure import summary
-from sweeps.ladder import rung_epochs
 from sweeps.state import SweepState, Trial
 
 LOST = {"lost": "lost its process", "node": "lost its machine", "memory": "ran out of memory"}  # kinds of retries
@@ -131,7 +130,7 @@ class Progress:
     def running(self, trial: Trial) -> str:
         """Return how far a trial is."""
         length, epochs = self.state.epochs[trial.arm], len(trial.epochs)
-        rungs = [] if self.state.scheduler == "none" else [rung for rung in rung_epochs(length) if rung > epochs]
+        rungs = [rung for rung in self.state.rungs(trial.arm) if rung > epochs]
         last = trial.epochs[-1]["val_acc"] if trial.epochs else None
         score = "" if last is None else f", validation {percent(last)}"
         return f"runs    {called(trial)}: epoch {epochs} of {length}{score}" + (

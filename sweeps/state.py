@@ -79,8 +79,7 @@ class SweepState:
             trial.epochs.append(event)
             ladder = self.ladders.get(trial.arm)
             self._goes_on[number] = ladder is None or ladder.goes_on(number, event["epoch"], event["val_acc"])
-            length = self.epochs[trial.arm]
-            at_rung = self.scheduler == "halving" and event["epoch"] == rung_epoch(length) < length
+            at_rung = self.scheduler == "halving" and event["epoch"] in self.rungs(trial.arm)
             trial.waiting = at_rung and not event["diverged"]
         elif event["event"] == "promote":
             self.trials[number].waiting = False
@@ -91,6 +90,12 @@ class SweepState:
         elif event["event"] == "end":
             trial = self.trials[number]
             trial.reason, trial.error, trial.waiting = event["reason"], event.get("error"), False
+
+    def rungs(self, arm: str) -> list[int]:
+        """Return the epochs after which an arm's trials are judged, but for their last."""
+        if self.scheduler == "halving":
+            return [rung for rung in [rung_epoch(self.epochs[arm])] if rung < self.epochs[arm]]
+        return list(self.ladders[arm].rungs) if arm in self.ladders else []
 
     def verdict(self, number: int) -> str | None:
         """Return why the trial must end after its newest epoch, if it has any, or None if it goes on."""

@@ -143,15 +143,15 @@ def test_a_trial_that_runs_shows_its_next_rung(shown) -> None:
     driver, progress, _ = shown
     driver.deal()
     driver.state.scheduler = "halving"
-    assert "runs    convnext #0: epoch 0 of 10, rung at 3" in seen(progress)
-    run_epochs(driver, 0, [0.5] * 3)
+    assert "runs    convnext #0: epoch 0 of 10, rung at 4" in seen(progress)
+    run_epochs(driver, 0, [0.5] * 4)
     assert not any(line.startswith("runs") for line in seen(progress))  # it waits there
-    driver.log.append("promote", trial=0, arm="convnext", epochs=3)
+    driver.log.append("promote", trial=0, arm="convnext", epochs=4)
     driver.again.add(0)
     assert not any(line.startswith("runs") for line in seen(progress))  # it has no place to run yet
     assert list(progress.table().columns[1].cells) == ["3", "3"]
     driver.deal()
-    assert "runs    convnext #0: epoch 3 of 10, validation 50.0 %, rung at 6" in seen(progress)
+    assert "runs    convnext #0: epoch 4 of 10, validation 50.0 %" in seen(progress)
 
 
 class Tty(io.StringIO):
