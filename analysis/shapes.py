@@ -56,6 +56,10 @@ def factor(value: Any) -> bool:
     return number(value) and 1.5 <= value < LARGE
 
 
+def judge(value: Any) -> bool:
+    return value in ("accuracy", "loss")
+
+
 def share(value: Any) -> bool:
     return number(value) and 0 <= value <= 1
 
@@ -165,7 +169,7 @@ MANIFEST = {
     "trials": whole,
     "search": words,
     "seed": whole,
-    "scheduler": {"name": words, "grace": share, "factor": factor},
+    "scheduler": {"name": words, "grace": share, "factor": factor, "by?": judge},
     "arguments?": ARGUMENTS,
     "encoders?": {words: words},
     "resources?": {"share": {"cpus": whole, "gpus": amount}},

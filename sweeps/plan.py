@@ -220,10 +220,10 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
 def rule(scheduler: str) -> dict[str, Any]:
     """Return what the manifest says of how trials are stopped; of none, where ASHA's rungs would lie."""
     if scheduler == "halving":
-        told = {"grace": halving.GRACE, "factor": 1 / halving.GO_ON, "judged": "within each arm, by validation loss"}
+        told = {"grace": halving.GRACE, "factor": 1 / halving.GO_ON, "by": "loss"}
     else:
-        told = {"grace": ladder.GRACE, "factor": ladder.FACTOR, "judged": "within each arm, by validation accuracy"}
-    return {"name": scheduler} | told
+        told = {"grace": ladder.GRACE, "factor": ladder.FACTOR, "by": "accuracy"}
+    return {"name": scheduler, "judged": "within each arm"} | told
 
 
 def encoders(arms: list[Arm]) -> list[str]:

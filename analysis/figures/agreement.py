@@ -17,29 +17,32 @@ NOTE = (
 FEWEST = 3  # trials: the tau of two is 1 or -1, whatever they are
 
 
-def rank_agreement(points: pd.DataFrame, labels: Mapping[str, str], marks: Iterable[str]) -> Drawing | None:
-    """Draw accuracy at the end against that at the first rung; None where fewer than three trials have both.
+def rank_agreement(points: pd.DataFrame, by: str, labels: Mapping[str, str], marks: Iterable[str]) -> Drawing | None:
+    """Draw the accuracy at the end against what the first rung judged by; None where fewer than three trials have both.
 
     Args:
-        points: one row a trial that ran in full: arm, first, end.
+        points: one row a trial that ran in full: arm, first, end (an accuracy).
+        by: what the rung judged by: 'accuracy', or 'loss', of which less is better.
         labels: what each arm of the sweep is called, in the sweep's order.
         marks: what the figure may not be taken for.
     """
     if len(points) < FEWEST:
         return None
+    scale, unit = (-1.0, "") if by == "loss" else (100.0, ", %")
+    points = points.assign(first=scale * points["first"], end=100.0 * points["end"])
     tau = agreement(points)
-    title = f"Accuracy at the first rung and at the end: Kendall's τ = {tau} ({len(points)} trials)"
+    title = f"{by.capitalize()} at the first rung and accuracy at the end: Kendall's τ = {tau} ({len(points)} trials)"
     page = new_page(4.0, title, marks, NOTE)
     axes = page.subplots()
     for number, (arm, label) in enumerate(labels.items()):
         own = points[points["arm"] == arm]
         if len(own):
             about = f"{label}: τ {agreement(own)} ({len(own)})"
-            axes.plot(100.0 * own["first"], 100.0 * own["end"], linewidth=0, label=about, **look_of(number).point)
-    axes.set_xlabel("validation accuracy at the first rung, %")
+            axes.plot(own["first"], own["end"], linewidth=0, label=about, **look_of(number).point)
+    axes.set_xlabel(f"{'minus ' * (by == 'loss')}validation {by} at the first rung{unit}")
     axes.set_ylabel("validation accuracy at the end, %")
     page.legend(loc="outside right center", handletextpad=0.4)
-    alt = f"Validation accuracy of {len(points)} trials at the end of their schedule against that at the first rung"
+    alt = f"Validation accuracy of {len(points)} trials at the end of their schedule against {by} at the first rung"
     return Drawing("rank-agreement", title, f"{alt}; Kendall's tau is {tau}.", page)
 
 

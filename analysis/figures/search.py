@@ -27,7 +27,8 @@ def search_drawings(results: Results) -> Iterator[Drawing | None]:
     yield learning_curves(curves, best, judged, labels, marks)
     spaces = {arm["name"]: arm["space"] for arm in manifest["arms"]}
     yield slices(trials.assign(config=trials["trial"].map(configs(results))), best, spaces, labels, marks)
-    yield rank_agreement(first_and_end(curves, rungs), labels, marks)
+    by = manifest["scheduler"].get("by", "accuracy")
+    yield rank_agreement(first_and_end(curves, rungs, by), by, labels, marks)
     scores = trials.dropna(subset=["score"]).groupby("arm")["score"]
     yield best_of_n({arm: expected_best_curve(values) for arm, values in scores}, labels, marks)
 
@@ -56,9 +57,9 @@ def best_trials(trials: pd.DataFrame) -> dict[str, int]:
 
 
 def epoch_frame(results: Results) -> pd.DataFrame:
-    """Return one row an epoch: arm, trial, reason of the trial's end, epoch, val_acc."""
+    """Return one row an epoch: arm, trial, reason of the trial's end, epoch, val_acc, val_loss."""
     epochs = [event for event in results.events if event["event"] == "epoch"]
-    frame = pd.DataFrame(epochs, columns=["arm", "trial", "epoch", "val_acc"])
+    frame = pd.DataFrame(epochs, columns=["arm", "trial", "epoch", "val_acc", "val_loss"])
     return frame.merge(results.trials[["trial", "reason"]], on="trial")
 
 
@@ -66,10 +67,16 @@ def configs(results: Results) -> dict[int, dict[str, Any]]:
     return {event["trial"]: event["config"] for event in results.events if event["event"] == "deal"}
 
 
-def first_and_end(curves: pd.DataFrame, rungs: dict[str, list[int]]) -> pd.DataFrame:
-    """Return arm, and accuracy at the first rung and at the end, of each trial that ran in full past a rung."""
+def first_and_end(curves: pd.DataFrame, rungs: dict[str, list[int]], by: str) -> pd.DataFrame:
+    """Return arm, accuracy or loss at the first rung, and accuracy at the end, of each trial that ran in full past one."""
     first_rung = {arm: epochs[0] for arm, epochs in rungs.items() if epochs}
     full = curves[curves["reason"] == "finished"]
     first = full[full["epoch"] == full["arm"].map(first_rung)].set_index("trial")
     end = full.groupby("trial")["val_acc"].last()
-    return pd.DataFrame({"arm": first["arm"], "first": first["val_acc"], "end": end.reindex(first.index)})
+    return pd.DataFrame(
+        {
+            "arm": first["arm"],
+            "first": first["val_loss" if by == "loss" else "val_acc"],
+            "end": end.reindex(first.index),
+        }
+    )

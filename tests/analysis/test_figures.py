@@ -390,20 +390,28 @@ NAMES = {"baseline": "baseline", "mixup": "mixup", "convnext": "convnext"}
 
 
 def test_rank_agreement_has_kendalls_tau_in_its_title_and_each_arms_in_the_legend() -> None:
-    drawing = rank_agreement(PAIRS, NAMES, [])
+    drawing = rank_agreement(PAIRS, "accuracy", NAMES, [])
     assert drawing.title.endswith("Kendall's τ = 0.67 (4 trials)")  # 5 pairs agree, 1 does not
     (legend,) = drawing.page.legends
     assert [text.get_text() for text in legend.get_texts()] == ["baseline: τ – (1)", "convnext: τ 0.33 (3)"]
 
 
+def test_of_losses_the_lowest_is_the_best() -> None:
+    drawing = rank_agreement(PAIRS.assign(first=1 - PAIRS["first"]), "loss", NAMES, [])
+    assert drawing.title == "Loss at the first rung and accuracy at the end: Kendall's τ = 0.67 (4 trials)"
+    (axes,) = drawing.page.axes
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[-0.7, 60], [-0.6, 80], [-0.5, 70]])
+    assert axes.get_xlabel() == "minus validation loss at the first rung"
+
+
 def test_the_order_of_two_trials_is_no_agreement() -> None:
-    assert rank_agreement(PAIRS[:2], NAMES, []) is None
-    (legend,) = rank_agreement(PAIRS[1:], NAMES, []).page.legends
+    assert rank_agreement(PAIRS[:2], "accuracy", NAMES, []) is None
+    (legend,) = rank_agreement(PAIRS[1:], "accuracy", NAMES, []).page.legends
     assert [text.get_text() for text in legend.get_texts()] == ["baseline: τ – (1)", "convnext: τ – (2)"]
 
 
 def test_rank_agreement_draws_every_trial_with_its_arms_marker() -> None:
-    (axes,) = rank_agreement(PAIRS, NAMES, []).page.axes
+    (axes,) = rank_agreement(PAIRS, "accuracy", NAMES, []).page.axes
     baseline, convnext = axes.lines
     np.testing.assert_allclose(baseline.get_xydata(), [[10, 20]])
     np.testing.assert_allclose(convnext.get_xydata(), [[30, 60], [40, 80], [50, 70]])
@@ -420,6 +428,13 @@ def test_rank_agreement_is_of_trials_that_ran_in_full_at_the_first_rung() -> Non
     expected = [(100 * epochs.loc[(t, 6), "val_acc"], 100 * epochs.loc[(t, EPOCHS), "val_acc"]) for t in full]
     shown = [tuple(point) for line in axes.lines for point in line.get_xydata()]
     np.testing.assert_allclose(sorted(shown), sorted(expected))
+
+
+def test_rank_agreement_is_of_what_the_scheduler_judges_by() -> None:
+    by_loss = made_sweep(scheduler=ASHA | {"by": "loss"})
+    shown = drawn(by_loss)["rank-agreement"].page.axes[0].lines[0].get_xdata()
+    first = {event["val_loss"] for event in by_loss.events if event["event"] == "epoch" and event["epoch"] == 6}
+    assert set((-shown).tolist()) <= first
 
 
 # ------------------------------------------------------------------------------------------------------- confusion
