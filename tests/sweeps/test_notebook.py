@@ -20,10 +20,11 @@ NOTEBOOK = nbformat.read(ROOT / "notebooks" / "esc50tune.ipynb", as_version=4)
 QUICK = SMALL | {"epochs": 2, "convnext_depths": "1,1", "clip_seconds": 1.0}
 
 
-def execute(notebook: NotebookNode, place: Path) -> None:
-    """Run all cells with `place` as the working directory; an error in one ends it with CellExecutionError."""
+def execute(notebook: NotebookNode, place: Path, own: Path) -> None:
+    """Run all cells with `place` as the working directory, IPython's files in `own`; an error in a cell ends it with
+    CellExecutionError."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IPYTHONDIR", str(place))
+        patch.setenv("IPYTHONDIR", str(own))
         NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(place)}}).execute()
 
 
@@ -60,7 +61,7 @@ def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(tmp_p
         ARMS="convnext,mixup", TRIALS=4, MORE=settings, MACHINE=["--no-dashboard"], NAME=name, REPOSITORY="unused"
     )
     try:
-        execute(notebook, ROOT / "notebooks")
+        execute(notebook, ROOT / "notebooks", tmp_path)
     finally:
         shutil.rmtree(results / name, ignore_errors=True)
     assert "installing" not in printed(notebook, "install")
@@ -85,10 +86,10 @@ def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(tmp_p
 @pytest.mark.slow
 def test_outside_a_checkout_without_an_address_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="no checkout of the project: set REPOSITORY above to its address"):
-        execute(with_parameters(), tmp_path)
+        execute(with_parameters(), tmp_path, tmp_path)
 
 
 @pytest.mark.slow
 def test_an_address_that_cannot_be_cloned_is_told(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="'/nowhere' could not be cloned: correct REPOSITORY above"):
-        execute(with_parameters(REPOSITORY="/nowhere"), tmp_path)
+        execute(with_parameters(REPOSITORY="/nowhere"), tmp_path, tmp_path)
