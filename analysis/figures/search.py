@@ -68,15 +68,10 @@ def configs(results: Results) -> dict[int, dict[str, Any]]:
 
 
 def first_and_end(curves: pd.DataFrame, rungs: dict[str, list[int]], by: str) -> pd.DataFrame:
-    """Return arm, accuracy or loss at the first rung, and accuracy at the end, of each trial that ran in full past one."""
+    """Return arm, what the first rung judged by, and accuracy at the end, of each trial that ran in full past one."""
     first_rung = {arm: epochs[0] for arm, epochs in rungs.items() if epochs}
     full = curves[curves["reason"] == "finished"]
     first = full[full["epoch"] == full["arm"].map(first_rung)].set_index("trial")
     end = full.groupby("trial")["val_acc"].last()
-    return pd.DataFrame(
-        {
-            "arm": first["arm"],
-            "first": first["val_loss" if by == "loss" else "val_acc"],
-            "end": end.reindex(first.index),
-        }
-    )
+    judged = first["val_loss" if by == "loss" else "val_acc"]
+    return pd.DataFrame({"arm": first["arm"], "first": judged, "end": end.reindex(first.index)})
