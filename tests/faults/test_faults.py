@@ -172,6 +172,7 @@ def test_a_disk_that_cannot_be_written_stops_the_sweep_with_a_sentence_and_it_go
 
 def test_a_dashboard_whose_port_is_taken_is_at_another_one(tones_folder: Path, tmp_path: Path) -> None:
     with socket.socket() as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it may have been closed a moment ago
         with contextlib.suppress(OSError):  # then another process has it
             opened.bind(("127.0.0.1", 8265))
             opened.listen()
