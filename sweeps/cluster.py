@@ -28,8 +28,12 @@ from sweeps.shells import ArmScheduler, DealingSearcher, TaskNames, kills_for_me
 from sweeps.state import Trial
 from sweeps.travel import Freight
 
+# A process has one heap for all its threads. Ray runs each trial in a thread of its own, and one heap after another would
+# keep what trials freed in it: after 30 trials 1.9 GB instead of 0.7. Said later, it is too late: Ray has made its own.
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+
 # Set before Ray starts its processes; they inherit them.
-RAY_SETTINGS = {
+RAY_SETTINGS = ONE_HEAP | {
     "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -65,8 +69,9 @@ def join_cluster(address: str) -> list[Machine]:
     if address != "auto":
         check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
+    code = {"py_modules": modules, "env_vars": ONE_HEAP}
     try:
-        ray.init(address=address, runtime_env={"py_modules": modules}, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         why, _, _ = " ".join(str(error).split()).partition(". ")  # how to program with Ray follows
         raise UserError(
