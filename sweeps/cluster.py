@@ -29,7 +29,7 @@ from sweeps.state import Trial
 from sweeps.travel import Freight
 
 # A process has one heap for all its threads. Ray runs each trial in a thread of its own, and one heap after another
-# would keep what trials freed in it: after 30 trials 1.9 GB instead of 0.7. Said later, it is too late: Ray has several.
+# would keep what trials freed in it: after 30 trials 1.9 GB instead of 0.7. Later is too late: Ray has several.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 
 # Set before Ray starts its processes; they inherit them.
