@@ -27,6 +27,7 @@ from sweeps.simulated_search import (
     TRIALS,
     UnwrittenLog,
     compare_schedulers,
+    play,
 )
 from sweeps.state import SweepState, Trial
 
@@ -89,19 +90,13 @@ def replay(dealt: Dealt, scheduler: str) -> dict[int, Trial]:
     state = SweepState(dict.fromkeys(dealt, epochs), "asha" if scheduler == SHARED else scheduler)
     if scheduler == SHARED:
         state.ladders = dict.fromkeys(dealt, Ladder(epochs))
-    driver = Driver(arms, per_arm * len(arms), "sobol", 0, UnwrittenLog(state.apply), state)
-    running: list[int] = []
-    while True:
-        while len(running) < SLOTS and (trial := driver.deal()):
-            running.append(trial.number)
-        if not running:
-            return state.trials
-        for number in list(running):
-            trial = state.trials[number]
-            curve, epoch = dealt[trial.arm][number // len(arms)], len(trial.epochs)
-            told = {"val_acc": curve.accuracies[epoch], "val_loss": curve.losses[epoch], "diverged": False}
-            if not driver.record(number, told | {"epoch": epoch + 1}):
-                running.remove(number)
+
+    def result(trial: Trial) -> dict[str, Any]:
+        curve, epoch = dealt[trial.arm][trial.number // len(arms)], len(trial.epochs)
+        return {"val_acc": curve.accuracies[epoch], "val_loss": curve.losses[epoch]}
+
+    play(Driver(arms, per_arm * len(arms), "sobol", 0, UnwrittenLog(state.apply), state), result)
+    return state.trials
 
 
 def judge(dealt: Dealt, trials: dict[int, Trial]) -> list[dict[str, Any]]:

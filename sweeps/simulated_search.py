@@ -116,22 +116,31 @@ def simulate_sweep(
 ) -> dict[int, Trial]:
     """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
     state = begin_state(arms, scheduler)
-    driver = Driver(arms, per_arm * len(arms), "sobol", seed, UnwrittenLog(state.apply), state)
     curves: dict[int, np.ndarray] = {}
+
+    def result(trial: Trial) -> dict[str, Any]:
+        if trial.number not in curves:
+            noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
+            curves[trial.number] = true_curve(arms, trial) + noise
+        accuracy = float(curves[trial.number][len(trial.epochs)])
+        # A loss that says what the accuracy says: what is known of it beyond that is left to recorded curves.
+        return {"val_acc": accuracy, "val_loss": 1 - accuracy}
+
+    play(Driver(arms, per_arm * len(arms), "sobol", seed, UnwrittenLog(state.apply), state), result)
+    return state.trials
+
+
+def play(driver: Driver, result: Callable[[Trial], dict[str, Any]]) -> None:
+    """Run a sweep in which nothing is trained: each epoch of a trial in turn comes to what `result` says of it."""
     running: list[int] = []
     while True:
         while len(running) < SLOTS and (trial := driver.deal()):
             running.append(trial.number)
-            if trial.number not in curves:
-                noise = rng.normal(0, trial_sd) + rng.normal(0, EPOCH_SD, EPOCHS)
-                curves[trial.number] = true_curve(arms, trial) + noise
         if not running:
-            return state.trials
+            return
         for number in list(running):
-            epoch = len(state.trials[number].epochs)
-            accuracy = float(curves[number][epoch])
-            # A loss that says what the accuracy says: what is known of it beyond that is left to recorded curves.
-            told = {"epoch": epoch + 1, "val_acc": accuracy, "val_loss": 1 - accuracy, "diverged": False}
+            trial = driver.state.trials[number]
+            told = {"epoch": len(trial.epochs) + 1, "diverged": False} | result(trial)
             if not driver.record(number, told):
                 running.remove(number)
 
