@@ -66,14 +66,15 @@ def installing(package: str) -> str:
     """Return what to do where a package cannot be imported, in a sentence."""
     environment = ROOT / ".venv"
     if (environment / "installed").is_file() and Path(sys.prefix).resolve() != environment.resolve():
-        how = f"`source {as_typed(environment / 'bin' / 'activate')}` takes the environment that `make` made"
+        how = f"`source {shown(environment / 'bin' / 'activate')}` takes the environment that `make` made"
     else:
-        how = f"`pip install -r {as_typed(ROOT / 'requirements.txt')}` brings it, or `make sweep`, into .venv"
+        how = f"`pip install -r {shown(ROOT / 'requirements.txt')}` brings it, or `make sweep`, into .venv"
     return f"the package '{package}' is not installed for {sys.executable}: {how}; then the same command again"
 
 
-def as_typed(path: Path) -> str:
-    return shlex.quote(str(path.relative_to(ROOT) if Path.cwd() == ROOT else path))
+def shown(path: Path) -> str:
+    """Return a path as a user would type it: from here on where it is below, with quotes where it has blanks."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def end_with(run: Callable[[], int], *mistakes: type[Exception]) -> NoReturn:

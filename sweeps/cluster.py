@@ -19,8 +19,9 @@ from ray.exceptions import RayError
 from ray.tune import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from esc50tune.command import shown
 from esc50tune.errors import UserError
-from sweeps.console import Console, say, shown
+from sweeps.console import Console, say
 from sweeps.driver import Dealer
 from sweeps.manifest import ROOT
 from sweeps.resources import Machine, Share, this_machine, total

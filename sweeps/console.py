@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-from pathlib import Path
 
 import rich.console
 
@@ -17,9 +15,11 @@ class Console(rich.console.Console):
     def is_terminal(self) -> bool:
         """Tell whether what was printed can be printed over.
 
-        A notebook gives what it runs with `!` a terminal that cannot, and FORCE_COLOR, which is not for log files.
+        A notebook gives what it runs with `!` a terminal that cannot, and FORCE_COLOR, which is not for log files; nor
+        can the terminals of some editors.
         """
-        return super().is_terminal and self.file.isatty() and "JPY_PARENT_PID" not in os.environ
+        plain = "JPY_PARENT_PID" in os.environ or os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+        return super().is_terminal and self.file.isatty() and not plain
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -36,11 +36,6 @@ def say(console: Console, text: str, style: str | None = None, whole: bool = Fal
         whole: never broken: it has a command in it, which is copied.
     """
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=whole or not console.is_terminal)
-
-
-def shown(path: Path) -> str:
-    """Return a path as a user would type it: with quotes where it has blanks."""
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def clock(seconds: float) -> str:

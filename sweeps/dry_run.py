@@ -8,7 +8,8 @@ import torch
 from rich import box
 from rich.table import Table
 
-from sweeps.console import Console, clock, say, shown
+from esc50tune.command import shown
+from sweeps.console import Console, clock, say
 from sweeps.cost import measure
 from sweeps.plan import Plan, print_plan
 from sweeps.search import next_point

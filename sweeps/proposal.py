@@ -10,9 +10,10 @@ from analysis.layout import compared, make_parts
 from analysis.load import Results
 from analysis.power import Design, Noise, assumed_noise, least_difference, seeds_needed
 from analysis.statistics import measured_noise
+from esc50tune.command import shown
 from esc50tune.errors import UserError
 from sweeps.confirmation import Confirmation
-from sweeps.console import Console, clock, say, shown
+from sweeps.console import Console, clock, say
 from sweeps.resources import Share
 
 # Shares of clips on which two runs disagree, where nothing is measured: any two runs, and two of one arm where arms

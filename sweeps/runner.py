@@ -18,10 +18,11 @@ import ray
 from filelock import FileLock, Timeout
 
 from analysis.terminal import write_tables
+from esc50tune.command import shown
 from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
-from sweeps.console import Console, clock, say, shown
+from sweeps.console import Console, clock, say
 from sweeps.driver import Dealer, Driver
 from sweeps.dry_run import dry_run
 from sweeps.events import EventLog

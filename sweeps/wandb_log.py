@@ -17,7 +17,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from sweeps.console import Console, say, shown
+from esc50tune.command import shown
+from sweeps.console import Console, say
 from sweeps.driver import Dealer
 from sweeps.events import Event
 from sweeps.state import SweepState

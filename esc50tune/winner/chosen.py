@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from esc50tune.command import shown
 from esc50tune.errors import UserError
 
 FORMAT = 1  # the newest format of a results folder that this reader understands
@@ -55,9 +56,8 @@ def choose(named: Path, search: bool) -> Chosen:
     except OSError as error:
         raise UserError(f"'{error.filename or named}' cannot be read: {error.strerror or error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
-        raise UserError(
-            f"'{named}' is damaged: its manifests and logs do not fit together; `python -m analysis {named}` says more"
-        ) from None
+        more = f"`python -m analysis {shown(named)}` says more"
+        raise UserError(f"'{named}' is damaged: its manifests and logs do not fit together; {more}") from None
 
 
 def best_confirmed(folder: Path) -> Chosen:
@@ -69,8 +69,8 @@ def best_confirmed(folder: Path) -> Chosen:
     sweep, place = read_manifest(folder), folder / "confirm"
     if not (place / "manifest.json").is_file():
         raise UserError(
-            f"'{folder}' has no confirmed arm: `python sweeps/confirm.py {folder}` confirms them; --search takes the "
-            "search's best trial instead, whose score is optimistic"
+            f"'{folder}' has no confirmed arm: `python sweeps/confirm.py {shown(folder)}` confirms them; --search "
+            "takes the search's best trial instead, whose score is optimistic"
         )
     manifest = read_manifest(place)
     if manifest["data"]["fingerprint"] != sweep["data"]["fingerprint"]:
@@ -79,7 +79,8 @@ def best_confirmed(folder: Path) -> Chosen:
     arms = {frozen["arm"]: accuracies.get(frozen["arm"], {}) for frozen in manifest["frozen"]}
     compared, runs = comparable(arms)
     if not runs:
-        raise UserError(f"'{place}' has no run that every arm has: `python sweeps/confirm.py {folder}` goes on with it")
+        more = f"`python sweeps/confirm.py {shown(folder)}` goes on with it"
+        raise UserError(f"'{place}' has no run that every arm has: {more}")
     sizes = fold_sizes(place / "clips.csv")
     means = {arm: mean_accuracy(arms[arm], runs, sizes) for arm in compared}
     best = max(compared, key=means.__getitem__)

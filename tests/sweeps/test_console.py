@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.console import clock, percent, shown
+from esc50tune.command import shown
+from sweeps.console import clock, percent
 
 ROOT = Path(__file__).resolve().parents[2]
 

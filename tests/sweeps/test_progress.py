@@ -164,6 +164,7 @@ class Tty(io.StringIO):
     [
         (Tty, {}, True),
         (Tty, {"JPY_PARENT_PID": "1", "FORCE_COLOR": "1"}, False),  # what a notebook runs with `!`
+        (Tty, {"TERM": "dumb"}, False),
         (io.StringIO, {"FORCE_COLOR": "1"}, False),
     ],
 )
