@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from analysis.terminal import write_tables
 from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
+from esc50tune.files import remove_cut_writes
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.console import Console, clock, say, shown
 from sweeps.driver import Dealer, Driver
@@ -139,7 +140,7 @@ def open_driver(plan: Plan, console: Console) -> Driver:
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the same sweep."""
+    """Keep other processes from running the same sweep; remove what one that was killed was about to write."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -149,6 +150,7 @@ def only_process(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"'{lock.lock_file}' cannot be locked: {error.strerror}") from None
     try:
+        remove_cut_writes(folder)
         yield
     finally:
         lock.release()
