@@ -159,18 +159,33 @@ def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
         UserError: one is damaged, or of another trial.
     """
     for trial in trials:
-        path = checkpoint_path(folder, trial.number)
-        try:
-            if not path.is_file():
-                continue
-            found = load_checkpoint(path)["config"] | {"batch_parts": 1}  # a retry may have changed that
-            same = found == trial.dealt["config"] | {"batch_parts": 1}
-        except OSError as error:
-            raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
-        except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
-            raise UserError(
-                f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "
-                "epoch again"
-            ) from None
-        if not same:
-            raise UserError(f"'{path}' is not of trial {trial.number} as the log has it: remove it to train it anew")
+        check_checkpoint(checkpoint_path(folder, trial.number), trial)
+
+
+def check_checkpoint(path: Path, trial: Trial) -> None:
+    """Read the checkpoint of a trial that goes on, where it has one.
+
+    Raises:
+        UserError: it is damaged, of another trial, or so far ahead that the log must have lost epochs.
+    """
+    try:
+        if not path.is_file():
+            return
+        state = load_checkpoint(path)
+        found = state["config"] | {"batch_parts": 1}  # a retry may have changed that
+        same = found == trial.dealt["config"] | {"batch_parts": 1}
+        ahead = int(state["result"]["epoch"]) - len(trial.epochs)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
+        raise UserError(
+            f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "
+            "epoch again"
+        ) from None
+    if not same:
+        raise UserError(f"'{path}' is not of trial {trial.number} as the log has it: remove it to train it anew")
+    if ahead > 1:  # a killed driver may have missed one
+        raise UserError(
+            f"'{path}' is {ahead} epochs ahead of the log, which was cut, or copied before it: remove it, and trial "
+            f"{trial.number} is trained from its first epoch again"
+        )
