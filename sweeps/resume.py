@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +152,26 @@ def differences(what: str, was: Any, is_: Any) -> Iterator[str]:
         yield f"{what} was {json.dumps(was)}, is {json.dumps(is_)}"
 
 
-def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
-    """Read the checkpoints of trials that go on.
+def check_checkpoints(folder: Path, trials: Mapping[int, Trial]) -> None:
+    """Read the checkpoints of trials that go on, and look for those of trials that the log does not have.
+
+    Args:
+        folder: the results folder.
+        trials: all of the log, by number.
 
     Raises:
-        UserError: one is damaged, or of another trial.
+        UserError: one is damaged, of another trial, or of none: the log has lost events.
     """
-    for trial in trials:
-        check_checkpoint(checkpoint_path(folder, trial.number), trial)
+    known = {checkpoint_path(folder, number) for number in trials}
+    if strange := sorted({*checkpoint_path(folder, 0).parent.glob("trial-*.pt")} - known):
+        more = f" and {len(strange) - 1} more there" if len(strange) > 1 else ""
+        raise UserError(
+            f"'{folder / events.FILE}' lacks trials that have checkpoints ('{strange[0]}'{more}): it was cut or "
+            "replaced; bring it back, or remove these checkpoints, and their trials are trained from their first epochs again"
+        )
+    for trial in trials.values():
+        if trial.reason is None:
+            check_checkpoint(checkpoint_path(folder, trial.number), trial)
 
 
 def check_checkpoint(path: Path, trial: Trial) -> None:

@@ -128,8 +128,8 @@ def open_driver(plan: Plan, console: Console) -> Driver:
     """
     state = SweepState(plan.epochs, plan.scheduler)
     log = EventLog(plan.folder, state.apply)
+    check_checkpoints(plan.folder, state.trials)
     if state.trials:
-        check_checkpoints(plan.folder, state.unended)
         ended = len(state.trials) - len(state.unended)
         say(console, f"resumed   {ended} of {plan.trials} trials had ended; {len(state.unended)} go on where they were")
     driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state, plan.time_budget)

@@ -43,7 +43,7 @@ def go_on(plan: Plan, data: TrialData) -> None:
     write_manifest(folder, manifest)
     state = SweepState(plan.epochs, plan.scheduler)
     log = EventLog(folder, state.apply)
-    check_checkpoints(folder, state.unended)
+    check_checkpoints(folder, state.trials)
     driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state)
     while trial := driver.deal():
         config, checkpoint = TrialConfig.from_flat(trial.config), checkpoint_path(folder, trial.number)

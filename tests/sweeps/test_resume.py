@@ -275,19 +275,30 @@ def test_a_damaged_checkpoint_is_named_before_anything_starts(tmp_path: Path) ->
     driver = open_driver(tmp_path)
     trial, path = driver.deal(), checkpoint_path(tmp_path, 0)
     save_checkpoint(path, {"config": trial.config, "result": {"epoch": 1}, "weights": torch.zeros(1_000)})
-    check_checkpoints(tmp_path, [trial])
+    check_checkpoints(tmp_path, {0: trial})
     content = path.read_bytes()
     save_checkpoint(path, {"config": trial.config, "result": {"epoch": 2}})
     with pytest.raises(UserError, match=r"trial-0000.pt' is 2 epochs ahead of the log, .*remove it"):
-        check_checkpoints(tmp_path, [trial])
+        check_checkpoints(tmp_path, {0: trial})
     driver.record(0, result(0, 1))
-    check_checkpoints(tmp_path, [trial])
+    check_checkpoints(tmp_path, {0: trial})
     save_checkpoint(path, {"config": trial.config | {"lr": 0.5}, "result": {"epoch": 1}})
     with pytest.raises(UserError, match=r"trial-0000.pt' is not of trial 0"):
-        check_checkpoints(tmp_path, [trial])
+        check_checkpoints(tmp_path, {0: trial})
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"trial-0000.pt' is damaged .*remove it"):
-        check_checkpoints(tmp_path, [trial])
+        check_checkpoints(tmp_path, {0: trial})
+
+
+@pytest.mark.parametrize(("kept", "words"), [(1, r"trial-0001.pt'\)"), (0, r"trial-0000.pt' and 1 more there\)")])
+def test_checkpoints_that_the_log_does_not_know_are_named(tmp_path: Path, kept: int, words: str) -> None:
+    driver = open_driver(tmp_path)
+    for trial in (driver.deal(), driver.deal()):
+        save_checkpoint(checkpoint_path(tmp_path, trial.number), {"config": trial.config, "result": {"epoch": 1}})
+    check_checkpoints(tmp_path, driver.state.trials)
+    known = {number: driver.state.trials[number] for number in range(kept)}
+    with pytest.raises(UserError, match=rf"events.jsonl' lacks trials that have checkpoints .*{words}: it was cut"):
+        check_checkpoints(tmp_path, known)
 
 
 @pytest.mark.slow
