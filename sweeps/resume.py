@@ -167,7 +167,7 @@ def check_checkpoints(folder: Path, trials: Mapping[int, Trial]) -> None:
         more = f" and {len(strange) - 1} more there" if len(strange) > 1 else ""
         raise UserError(
             f"'{folder / events.FILE}' lacks trials that have checkpoints ('{strange[0]}'{more}): it was cut or "
-            "replaced; bring it back, or remove these checkpoints, and their trials are trained from their first epochs again"
+            "replaced; bring it back, or remove these checkpoints, and their trials are trained anew"
         )
     for trial in trials.values():
         if trial.reason is None:
