@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -112,12 +113,13 @@ def fill(studies: list[Study], folder: Path) -> None:
 
 def make_section(name: str, study: Study, figures: list[Figure]) -> Section:
     results, outcome = study.results, study.outcome
+    folder = f"results/{results.manifest['name']}"  # a stranger's name may hold a command of the shell
     return Section(
         name=name,
         headline=headline(outcome),
         alerts=alerts(results),
         answers=answers(results, outcome),
-        confirm_command=f"python sweeps/confirm.py results/{results.manifest['name']} --seeds 3",
+        confirm_command=f"python sweeps/confirm.py {shlex.quote(folder)} --seeds 3",
         selected_on=list(selected_on(results)) if outcome else [],
         facts=list(facts(results)),
         study=study,

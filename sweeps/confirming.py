@@ -26,6 +26,7 @@ from sweeps.packing import measured_share
 from sweeps.progress import Progress
 from sweeps.proposal import points, propose
 from sweeps.resources import Machine, Share, share_machines
+from sweeps.resume import check_checkpoint
 from sweeps.runner import nothing_lost, only_process, report_end, run_until_interrupt
 from sweeps.state import SweepState, Trial
 from sweeps.tensorboard_log import TensorBoardLog
@@ -139,11 +140,14 @@ def open_driver(plan: Confirmation) -> ConfirmationDriver:
     """Take up what earlier calls left.
 
     Raises:
-        UserError: the log has runs that are not the plan's.
+        UserError: the log has runs that are not the plan's, or a checkpoint is damaged.
         ResultsError: the log is damaged.
     """
     state = SweepState({frozen.arm: frozen.epochs for frozen in plan.frozen}, scheduler="none")
-    return ConfirmationDriver(plan, EventLog(plan.folder, state.apply), state)
+    driver = ConfirmationDriver(plan, EventLog(plan.folder, state.apply), state)
+    for trial in state.unended:
+        check_checkpoint(plan.checkpoint(driver.run_of(trial)), trial)
+    return driver
 
 
 def first_runs(plan: Confirmation) -> list[Run]:

@@ -77,7 +77,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
         UserError: it cannot be written; then the old one is there.
     """
     try:
-        write_whole(folder / FILE, (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode())
+        write_whole(folder / FILE, (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode(), safe=True)
     except OSError as error:
         raise UserError(f"'{folder / FILE}' cannot be written: {error.strerror}") from None
 

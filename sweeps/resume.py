@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,25 +152,52 @@ def differences(what: str, was: Any, is_: Any) -> Iterator[str]:
         yield f"{what} was {json.dumps(was)}, is {json.dumps(is_)}"
 
 
-def check_checkpoints(folder: Path, trials: list[Trial]) -> None:
-    """Read the checkpoints of trials that go on.
+def check_checkpoints(folder: Path, trials: Mapping[int, Trial]) -> None:
+    """Read the checkpoints of trials that go on, and look for those of trials that the log does not have.
+
+    Args:
+        folder: the results folder.
+        trials: all of the log, by number.
 
     Raises:
-        UserError: one is damaged, or of another trial.
+        UserError: one is damaged, of another trial, or of none: the log has lost events.
     """
-    for trial in trials:
-        path = checkpoint_path(folder, trial.number)
-        try:
-            if not path.is_file():
-                continue
-            found = load_checkpoint(path)["config"] | {"batch_parts": 1}  # a retry may have changed that
-            same = found == trial.dealt["config"] | {"batch_parts": 1}
-        except OSError as error:
-            raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
-        except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
-            raise UserError(
-                f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "
-                "epoch again"
-            ) from None
-        if not same:
-            raise UserError(f"'{path}' is not of trial {trial.number} as the log has it: remove it to train it anew")
+    known = {checkpoint_path(folder, number) for number in trials}
+    if strange := sorted({*checkpoint_path(folder, 0).parent.glob("trial-*.pt")} - known):
+        more = f" and {len(strange) - 1} more there" if len(strange) > 1 else ""
+        raise UserError(
+            f"'{folder / events.FILE}' lacks trials that have checkpoints ('{strange[0]}'{more}): it was cut or "
+            "replaced; bring it back, or remove these checkpoints, and their trials are trained anew"
+        )
+    for trial in trials.values():
+        if trial.reason is None:
+            check_checkpoint(checkpoint_path(folder, trial.number), trial)
+
+
+def check_checkpoint(path: Path, trial: Trial) -> None:
+    """Read the checkpoint of a trial that goes on, where it has one.
+
+    Raises:
+        UserError: it is damaged, of another trial, or so far ahead that the log must have lost epochs.
+    """
+    try:
+        if not path.is_file():
+            return
+        state = load_checkpoint(path)
+        found = state["config"] | {"batch_parts": 1}  # a retry may have changed that
+        same = found == trial.dealt["config"] | {"batch_parts": 1}
+        ahead = int(state["result"]["epoch"]) - len(trial.epochs)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except Exception:  # there may be anything in it, and torch raises many kinds for a damaged file
+        raise UserError(
+            f"'{path}' is damaged or no checkpoint: remove it, and trial {trial.number} is trained from its first "
+            "epoch again"
+        ) from None
+    if not same:
+        raise UserError(f"'{path}' is not of trial {trial.number} as the log has it: remove it to train it anew")
+    if ahead > 1:  # a killed driver may have missed one
+        raise UserError(
+            f"'{path}' is {ahead} epochs ahead of the log, which was cut, or copied before it: remove it, and trial "
+            f"{trial.number} is trained from its first epoch again"
+        )

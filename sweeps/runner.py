@@ -21,6 +21,7 @@ from analysis.terminal import write_tables
 from esc50tune.command import shown
 from esc50tune.data.cache import ClipCache
 from esc50tune.errors import UserError
+from esc50tune.files import remove_cut_writes
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.console import Console, clock, say
 from sweeps.driver import Dealer, Driver
@@ -128,8 +129,8 @@ def open_driver(plan: Plan, console: Console) -> Driver:
     """
     state = SweepState(plan.epochs, plan.scheduler)
     log = EventLog(plan.folder, state.apply)
+    check_checkpoints(plan.folder, state.trials)
     if state.trials:
-        check_checkpoints(plan.folder, state.unended)
         ended = len(state.trials) - len(state.unended)
         say(console, f"resumed   {ended} of {plan.trials} trials had ended; {len(state.unended)} go on where they were")
     driver = Driver(plan.arms, plan.trials, plan.search, plan.seed, log, state, plan.time_budget)
@@ -140,7 +141,7 @@ def open_driver(plan: Plan, console: Console) -> Driver:
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the same sweep."""
+    """Keep other processes from running the same sweep; remove what one that was killed was about to write."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -150,6 +151,7 @@ def only_process(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"'{lock.lock_file}' cannot be locked: {error.strerror}") from None
     try:
+        remove_cut_writes(folder)
         yield
     finally:
         lock.release()

@@ -281,7 +281,8 @@ def _unpack(archive: Path, target: Path, expected: Expected) -> None:
 def _extract(bundle: zipfile.ZipFile, root: Path) -> None:
     infos = bundle.infolist()
     for info in infos:
-        _refuse_unsafe(info)
+        if fault := _unsafe(info):
+            raise UserError(f"{bundle.filename} is unsafe: '{info.filename}' {fault}; delete the archive.")
     needed = sum(info.file_size for info in infos)
     if needed > _MAX_UNPACKED:
         raise UserError(f"{bundle.filename} would unpack to {decimal(needed)}, far more than ESC-50; not unpacked.")
@@ -297,14 +298,14 @@ def _extract(bundle: zipfile.ZipFile, root: Path) -> None:
                 shutil.copyfileobj(source, copy)
 
 
-def _refuse_unsafe(info: zipfile.ZipInfo) -> None:
+def _unsafe(info: zipfile.ZipInfo) -> str:
+    """Return why a member must not be unpacked, in words; nothing where it may."""
     # Read as a Windows path, a name shows both kinds of separators and drive letters. With no root and no ".."
     # in it, and no link to follow, it can only resolve to a place inside the folder.
     path = PureWindowsPath(info.filename)
     if path.drive or path.root or ".." in path.parts:
-        raise UserError(f"The archive is unsafe: '{info.filename}' would be written outside the target folder.")
-    if stat.S_ISLNK(info.external_attr >> 16):
-        raise UserError(f"The archive is unsafe: '{info.filename}' is a symbolic link.")
+        return "would be written outside the target folder"
+    return "is a symbolic link" if stat.S_ISLNK(info.external_attr >> 16) else ""
 
 
 def _wanted(inside: tuple[str, ...]) -> bool:

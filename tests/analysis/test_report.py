@@ -321,6 +321,13 @@ def test_an_interrupt_at_the_last_moment_leaves_the_old_report(tmp_path: Path, m
     assert index.stat().st_ino == before
 
 
+def test_a_command_with_a_strangers_name_in_it_does_nothing_else(tmp_path: Path, no_figures) -> None:
+    folder = write_study(tmp_path / "sweep", confirm=False)
+    edit_json(folder / "manifest.json", name="x; touch owned")
+    text = Reader(write_report([read_study(folder)], folder / "report").read_text()).text
+    assert "python sweeps/confirm.py 'results/x; touch owned' --seeds 3" in text
+
+
 def test_a_sweeps_name_does_not_lead_out_of_the_report(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     edit_json(folder / "manifest.json", name="../../out")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from esc50tune.data.cache import save_array
-from esc50tune.files import write_whole
+from esc50tune.files import remove_cut_writes, write_whole
 
 
 @contextmanager
@@ -73,3 +73,36 @@ def test_an_array_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EFBIG
     save_array(tmp_path / "fold-1.npy", np.arange(3))
     assert np.load(tmp_path / "fold-1.npy", mmap_mode="r").tolist() == [0, 1, 2]
+
+
+def test_a_safe_write_is_on_the_disk_before_it_takes_the_old_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.pread(file, 9, 0)))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *places: (done.append("replaced"), replace(*places)))
+    write_whole(tmp_path / "file", b"new", safe=True)
+    assert done == [b"new", "replaced"]
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_what_writes_that_were_cut_left_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*places: Path) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "checkpoints").mkdir()
+    names = [".lock", "manifest.json", "trial-0.1", "checkpoints/trial-0000.pt"]
+    for name in names:
+        (tmp_path / name).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        for name in ("manifest.json", "checkpoints/trial-0000.pt"):
+            with pytest.raises(KeyboardInterrupt):
+                write_whole(tmp_path / name, b"new")
+    assert len(list(tmp_path.rglob(".*.*"))) == 2
+    remove_cut_writes(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(names)

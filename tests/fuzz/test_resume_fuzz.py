@@ -130,7 +130,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trial]:
 
 def check(trial: tuple[Path, Trial]) -> None:
     with accepted_or_refused():
-        check_checkpoints(trial[0], [trial[1]])
+        check_checkpoints(trial[0], {0: trial[1]})
 
 
 @inputs(few=60, percent=3)

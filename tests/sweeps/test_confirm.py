@@ -15,6 +15,7 @@ import pytest
 import sweeps.confirming
 from analysis.errors import ResultsError
 from analysis.load import Results
+from esc50tune.checkpoint import save_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.clips import open_confirmation_data
@@ -357,11 +358,24 @@ def test_the_state_of_a_run_that_is_tried_again_is_not_that_of_its_earlier_try(b
     end_runs(open_driver(begun), 10)
     begun.predictions(first).unlink()
     driver = open_driver(begun)
-    assert driver.run_of(driver.deal()) == first
-    begun.checkpoint(first).write_bytes(b"after an epoch of the second try")
+    again = driver.deal()
+    assert driver.run_of(again) == first
+    save_checkpoint(begun.checkpoint(first), {"config": again.config, "result": {"epoch": 1}})
     driver.log.close()
     assert left_after(begun) == [first]
     assert begun.checkpoint(first).is_file()
+
+
+def test_a_damaged_checkpoint_of_a_run_that_goes_on_is_named(begun: Confirmation) -> None:
+    first, driver = next(iter(begun.runs())), open_driver(begun)
+    driver.deal()
+    driver.log.close()
+    begun.checkpoint(first).parent.mkdir(exist_ok=True)
+    begun.checkpoint(first).write_bytes(b"half of a checkpoint")
+    with pytest.raises(UserError, match=r"-fold1-seed0\.pt' is damaged or no checkpoint: remove it"):
+        open_driver(begun)
+    begun.checkpoint(first).unlink()
+    assert open_driver(begun).deal().number == 0
 
 
 def test_a_run_that_was_cut_is_dealt_again_under_its_number(begun: Confirmation) -> None:

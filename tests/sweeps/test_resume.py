@@ -46,7 +46,7 @@ def accuracy(number: int, epoch: int) -> float:
 
 
 def result(number: int, epoch: int) -> dict:
-    told = {"train_acc": 0.5, "train_loss": 1.0, "val_loss": 1.0, "lr": 1e-3, "seconds": 0.1}
+    told = {"train_acc": 0.5, "train_loss": 1.0, "val_loss": 1.0 + (3 * number) % 5, "lr": 1e-3, "seconds": 0.1}
     return told | {"epoch": epoch, "val_acc": accuracy(number, epoch), "diverged": number == 1 and epoch == 2}
 
 
@@ -274,15 +274,31 @@ def test_a_resumed_sweep_takes_no_other_study(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named_before_anything_starts(tmp_path: Path) -> None:
     driver = open_driver(tmp_path)
     trial, path = driver.deal(), checkpoint_path(tmp_path, 0)
-    save_checkpoint(path, {"config": trial.config, "weights": torch.zeros(1_000)})
-    check_checkpoints(tmp_path, [trial])
+    save_checkpoint(path, {"config": trial.config, "result": {"epoch": 1}, "weights": torch.zeros(1_000)})
+    check_checkpoints(tmp_path, {0: trial})
     content = path.read_bytes()
-    save_checkpoint(path, {"config": trial.config | {"lr": 0.5}})
+    save_checkpoint(path, {"config": trial.config, "result": {"epoch": 2}})
+    with pytest.raises(UserError, match=r"trial-0000.pt' is 2 epochs ahead of the log, .*remove it"):
+        check_checkpoints(tmp_path, {0: trial})
+    driver.record(0, result(0, 1))
+    check_checkpoints(tmp_path, {0: trial})
+    save_checkpoint(path, {"config": trial.config | {"lr": 0.5}, "result": {"epoch": 1}})
     with pytest.raises(UserError, match=r"trial-0000.pt' is not of trial 0"):
-        check_checkpoints(tmp_path, [trial])
+        check_checkpoints(tmp_path, {0: trial})
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"trial-0000.pt' is damaged .*remove it"):
-        check_checkpoints(tmp_path, [trial])
+        check_checkpoints(tmp_path, {0: trial})
+
+
+@pytest.mark.parametrize(("kept", "words"), [(1, r"trial-0001.pt'\)"), (0, r"trial-0000.pt' and 1 more there\)")])
+def test_checkpoints_that_the_log_does_not_know_are_named(tmp_path: Path, kept: int, words: str) -> None:
+    driver = open_driver(tmp_path)
+    for trial in (driver.deal(), driver.deal()):
+        save_checkpoint(checkpoint_path(tmp_path, trial.number), {"config": trial.config, "result": {"epoch": 1}})
+    check_checkpoints(tmp_path, driver.state.trials)
+    known = {number: driver.state.trials[number] for number in range(kept)}
+    with pytest.raises(UserError, match=rf"events.jsonl' lacks trials that have checkpoints .*{words}: it was cut"):
+        check_checkpoints(tmp_path, known)
 
 
 @pytest.mark.slow
