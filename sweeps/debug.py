@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from bdb import BdbQuit
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,6 +37,8 @@ def debug(args: argparse.Namespace) -> None:
         config, data, threads = default_of_arm(args)
     torch.set_num_threads(threads)
     keep_freed_memory()
+    if os.environ.get("PYTHONBREAKPOINT", "").startswith("ray."):  # of a notebook that started Ray, and runs this by `!`
+        del os.environ["PYTHONBREAKPOINT"]
     try:
         print_epochs(train_trial(config, data), config.epochs)
     except BdbQuit:

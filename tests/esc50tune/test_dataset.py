@@ -60,7 +60,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_csv_is_told_where_the_csv_belongs(folder: Path) -> None:
     message = refusal(folder)
     assert str(csv_of(folder)) in message
-    assert message.endswith("of one folder a class, `python -m esc50tune.data make` makes it")
+    assert message.endswith("makes that layout of one folder a class")
 
 
 def test_a_folder_in_place_of_the_csv_is_refused(folder: Path) -> None:

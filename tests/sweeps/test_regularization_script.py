@@ -61,7 +61,7 @@ def stop(self, x):
     return self.trunk(x)
 ConvNeXt.frames = stop
 """
-    env = patched(tmp_path, code, after="sweeps.debug")
+    env = patched(tmp_path, code, after="sweeps.debug") | {"PYTHONBREAKPOINT": "ray.util.rpdb._driver_set_trace"}
     done = run(*command(tones_folder, tmp_path, "--debug", "--arm", "convnext"), env=env, input="p tuple(x.shape)\nq\n")
     assert "(Pdb)" in done.stdout
     assert "(8, 16," in done.stdout  # 8 clips, 16 mel bands
