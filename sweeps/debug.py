@@ -37,7 +37,7 @@ def debug(args: argparse.Namespace) -> None:
         config, data, threads = default_of_arm(args)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    if os.environ.get("PYTHONBREAKPOINT", "").startswith("ray."):  # of a notebook that started Ray, and runs this by `!`
+    if os.environ.get("PYTHONBREAKPOINT", "").startswith("ray."):  # of a notebook that has started Ray
         del os.environ["PYTHONBREAKPOINT"]
     try:
         print_epochs(train_trial(config, data), config.epochs)

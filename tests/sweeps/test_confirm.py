@@ -31,7 +31,8 @@ from tests.conftest import SMALL
 
 def results_of(dataset: Dataset, scores: dict[str, list[float | None]], test: int | None = 5) -> Results:
     """A sweep's results: each arm's trials with their scores; None did not run in full."""
-    arms = [{"name": arm, "parameters": 7, "epochs": 2, "fixed": {"model": "convnext"}, "space": {}, "against": None} for arm in scores]
+    same = {"parameters": 7, "epochs": 2, "fixed": {"model": "convnext"}, "space": {}, "against": None}
+    arms = [{"name": arm, **same} for arm in scores]
     val = 4 if test is not None else 5
     manifest = {
         "name": "made",
