@@ -210,7 +210,7 @@ def run_on_ray(
     code = report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
     if interrupted:
         say(console, "go on with the same command")
-    else:
+    elif not code:
         say(console, f"next, the report: python -m analysis {shown(plan.folder.parent)}", whole=True)
     return code
 
