@@ -193,4 +193,4 @@ def shortcomings(results: Results) -> Iterator[str]:
     if results.lost:  # how many ended is not known then
         yield results.lost
     elif missing:
-        yield f"INCOMPLETE: {missing} of {manifest['trials']} trials have not ended."
+        yield f"INCOMPLETE: {missing} of {manifest['trials']} trials have not ended; --resume goes on."

@@ -67,9 +67,11 @@ def unequal_budgets(results: Results) -> Iterator[str]:
         yield f"Unequal budgets: {dealt.max()} trials for {dealt.idxmax()}, {dealt.min()} for {dealt.idxmin()}."
     epochs = results.trials.groupby("arm")["epochs"].sum().reindex(arms, fill_value=0)
     if epochs.max() > UNEQUAL * epochs.min():
+        ended = (results.trials["reason"] != "unfinished").sum() == results.manifest["trials"]
+        why = "early stopping spent them where it saw promise" if ended else "some trials have not ended"
         yield (
             f"Unequal budgets: {epochs.max():,} epochs for {epochs.idxmax()}, {epochs.min():,} for {epochs.idxmin()}; "
-            "early stopping spent them where it saw promise."
+            f"{why}."
         )
 
 

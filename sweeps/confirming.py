@@ -19,7 +19,7 @@ from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
-from sweeps.console import Console, percent, say
+from sweeps.console import Console, percent, say, shown
 from sweeps.driver import Dealer
 from sweeps.events import EventLog
 from sweeps.packing import measured_share
@@ -214,6 +214,8 @@ def run_on_ray(
     code = report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
     if interrupted:
         say(console, "go on with the same command")
+    elif not code:
+        say(console, f"next, the report: python -m analysis {shown(plan.folder.parent)}", whole=True)
     return code
 
 

@@ -81,7 +81,7 @@ def run_sweep(args: argparse.Namespace) -> int:
 
 
 def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, console: Console) -> None:
-    """Print the commands that show what failed, and that go on with what has not ended."""
+    """Print the commands that show what failed, that go on with what has not ended, and what comes next."""
     script = f"python {shown(Path(sys.argv[0]))}"
     failed = [trial.number for trial in state.trials.values() if trial.reason == "error"]
     if failed:
@@ -91,6 +91,8 @@ def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, 
         there = f" --address {args.address}" if args.address else ""
         there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
         say(console, f"go on with: {script} --resume {shown(folder)}{there}", whole=True)
+    elif any(trial.reason == "finished" for trial in state.trials.values()):
+        say(console, f"next, is it real: python sweeps/confirm.py {shown(folder)}", whole=True)
 
 
 @contextmanager

@@ -39,9 +39,8 @@ def found(folder: Path, trials: dict[str, list[dict]]) -> list[str]:
             scores = {"val_acc": trial["val_acc"], "val_loss": 1.0, "train_acc": trial["train_acc"]}
             epochs = range(1, trial["epochs"] + 1)
             events += [epoch_event(number, arm, epoch) | scores for epoch in epochs]
-            events.append(
-                {"event": "end", "trial": number, "arm": arm, "epochs": len(epochs), "reason": trial["reason"]}
-            )
+            ended = {"event": "end", "trial": number, "arm": arm, "epochs": len(epochs), "reason": trial["reason"]}
+            events += [ended] * (trial["reason"] is not None)
             number += 1
     write_events(folder / "events.jsonl", events)
     results = load_results(folder)
@@ -130,7 +129,14 @@ def test_epochs_are_unequal_beyond_one_and_a_half_times_the_fewest(sweep: Path, 
     sentences = found(sweep, trials)
     assert len(sentences) == complaints
     if complaints:
-        assert sentences[0].startswith("Unequal budgets: 21 epochs for mixup, 12 for baseline;")
+        assert sentences[0].startswith("Unequal budgets: 21 epochs for mixup, 12 for baseline; early stopping")
+
+
+def test_unequal_epochs_of_a_sweep_that_was_cut_are_not_laid_to_early_stopping(sweep: Path) -> None:
+    trials = changed("mixup", 0, reason=None, epochs=1)
+    trials["mixup"][1] = trials["mixup"][1] | {"epochs": 1}
+    (sentence,) = (sentence for sentence in found(sweep, trials) if sentence.startswith("Unequal budgets"))
+    assert sentence.endswith(" for mixup; some trials have not ended.")
 
 
 @pytest.mark.parametrize(("reason", "word"), [("diverged", "Diverged"), ("error", "Failed")])

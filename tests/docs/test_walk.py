@@ -77,6 +77,17 @@ def test_the_hour_ends_with_a_report_and_a_label(walk: Walk) -> None:
 
 
 @pytest.mark.slow
+def test_each_long_command_names_the_one_that_comes_next(walk: Walk) -> None:
+    follows = {
+        "sweeps/regularization.py": "sweeps/confirm.py results/mine",
+        "sweeps/confirm.py": "-m analysis results/mine",
+    }
+    for first, following in follows.items():
+        (said,) = (said for line, said in walk.said.items() if line.startswith(first) and "\nresults " in said)
+        assert said.splitlines()[-1].endswith(f": python {following}")
+
+
+@pytest.mark.slow
 def test_the_own_regularizer_has_an_arm_and_is_confirmed(walk: Walk) -> None:
     index = (walk.folder / "results" / "mine" / "report" / "report.md").read_text()
     assert re.search(r"^- \*\*noise\*\*: ", index, re.MULTILINE)
