@@ -39,7 +39,7 @@ gpu-check: .venv/installed
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"error: Python 3.10 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}; set PYTHON=..., for instance: make PYTHON=python3.12")'
 	@echo "installing into .venv (about 6 GB on Linux, a few minutes)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --requirement requirements.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) --requirement requirements.txt
 	touch $@
 
 # What `make` made and can make again; results and recordings stay.

@@ -70,6 +70,12 @@ def load_predictor(chosen: Chosen) -> Predictor:
     path = chosen.checkpoint
     state = read_state(path)
     about = own_facts(state, chosen)
+    strange = [name for name in state["config"] if name not in TrialConfig.model_fields]
+    if strange:
+        raise UserError(
+            f"the configuration in '{path}' is none of this version's: no knob is called '{strange[0]}' here; put back "
+            "the regularizer, model or feature that has it"
+        )
     try:
         config = TrialConfig.from_flat(state["config"])
     except UserError as error:

@@ -509,7 +509,7 @@ def damage(folder: Path, what: str) -> None:
     [
         *[(what, "is damaged, or no checkpoint") for what in ("garbage", "cut")],
         ("empty", "is no checkpoint of a training"),
-        ("knob", "is none of this version's: no knob is called 'antigravity'"),
+        ("knob", "is none of this version's: no knob is called 'antigravity' here; put back the"),
         *[(what, "does not hold the weights of its own configuration") for what in ("model", "weights")],
         *[(what, "it does not tell what the weights are of") for what in ("about", "seed")],
         ("newer", "has format 2, this program reads up to 1"),
