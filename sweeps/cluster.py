@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import RayError
 from ray.tune import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -67,8 +68,7 @@ def join_cluster(address: str) -> list[Machine]:
     Raises:
         UserError: it cannot be joined.
     """
-    if address != "auto":
-        check_reachable(address)
+    check_reachable(address)
     modules = [str(ROOT / name) for name in ("esc50tune", "sweeps", "analysis")]
     code = {"py_modules": modules, "env_vars": ONE_HEAP}
     try:
@@ -108,7 +108,15 @@ def check_shared(folder: Path) -> None:
 
 
 def check_reachable(address: str) -> None:
-    """Ray itself waits for minutes before it says that nobody answers."""
+    """Ray itself waits for minutes before it says that nobody answers.
+
+    Raises:
+        UserError: nobody answers there, or it is no address.
+    """
+    if address == "auto":  # RAY_ADDRESS, or the last cluster that was started here, though it may be gone
+        address = canonicalize_bootstrap_address("auto") or "auto"
+    if address == "auto":
+        return  # there is none; Ray says so at once
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--address '{address}' must be auto, or HOST:PORT as `ray start` prints it")

@@ -13,13 +13,14 @@ import ray
 
 from analysis.load import load_results
 from analysis.terminal import write_tables
+from esc50tune.command import shown
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from sweeps.cluster import check_shared, fit, machines_of, start_ray
 from sweeps.confirmation import RUN_KEY, Confirmation, Run, plan_confirmation
-from sweeps.console import Console, percent, say, shown
+from sweeps.console import Console, percent, say
 from sweeps.driver import Dealer
 from sweeps.events import EventLog
 from sweeps.packing import measured_share

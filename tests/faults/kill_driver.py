@@ -38,23 +38,35 @@ def main() -> int:
     whole, killed = args.results / "whole", args.results / "killed"
     finish([*first, "--name", "whole"])
     resume = [*SCRIPT, "--resume", str(killed), *machine]
-    kills, chance = 0, random.Random(args.seed)
-    while kills < args.kills and kill_once([*first, "--name", "killed"] if kills == 0 else resume, killed, chance):
-        kills += 1
-        print(f"killed {kills} times; {len(events(killed))} events", flush=True)
+    chance = random.Random(args.seed)
+    # Over all of the sweep but its end, which a late kill would miss.
+    moments = sorted(chance.sample(range(1, 9 * epochs(whole) // 10), args.kills))
+    for kills, epoch in enumerate(moments):
+        line = resume if kills else [*first, "--name", "killed"]
+        if not kill_once(line, killed, epoch, chance.uniform(0.0, 0.5)):
+            print(f"it ended before kill {kills + 1}")
+            return 1
+        print(f"killed {kills + 1} times; {len(events(killed))} events", flush=True)
     finish(resume)
-    return verdict(events(whole), events(killed), kills, args.max_concurrent == 1)
+    return verdict(events(whole), events(killed), args.kills, args.max_concurrent == 1)
 
 
-def kill_once(line: list[str], folder: Path, chance: random.Random) -> bool:
-    """Start the sweep, and kill it a moment after it has logged another epoch; False if it ended before."""
-    before = epochs(folder)
+def kill_once(line: list[str], folder: Path, epoch: int, later: float) -> bool:
+    """Start the sweep, and kill it once its log has an epoch more than before, and `epoch` in all; False if it ended.
+
+    Args:
+        line: the command that starts it.
+        folder: its results folder.
+        epoch: how many epochs of all its trials its log has then at least.
+        later: seconds that it runs on then.
+    """
+    wanted = max(epoch, epochs(folder) + 1)
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    while epochs(folder) <= before:
+    while epochs(folder) < wanted:
         if process.poll() is not None:
             return False
         time.sleep(0.02)
-    time.sleep(chance.uniform(0.0, 3.0))
+    time.sleep(later)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return True

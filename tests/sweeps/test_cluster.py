@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,9 +77,19 @@ def test_a_cluster_that_cannot_be_joined_says_why_in_a_sentence(
         raise error
 
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr("sweeps.cluster.check_reachable", lambda address: None)
     with pytest.raises(
         UserError, match=rf"^--address auto: joining the Ray cluster failed {words}; one that asks for a"
     ):
+        join_cluster("auto")
+
+
+def test_the_last_cluster_of_this_machine_that_is_gone_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    with pytest.raises(UserError, match=rf"^--address \S+:{port}: no Ray cluster answers there"):
         join_cluster("auto")
 
 
