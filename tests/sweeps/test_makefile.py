@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,7 +25,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def make(place: Path, target: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", target], cwd=place, capture_output=True, text=True, timeout=30)
+    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}  # of `make test`
+    return subprocess.run(["make", target], cwd=place, env=own, capture_output=True, text=True, timeout=30)
 
 
 def test_without_a_sweep_resume_says_what_starts_one(place: Path) -> None:
