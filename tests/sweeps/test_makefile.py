@@ -25,7 +25,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def make(place: Path, target: str) -> subprocess.CompletedProcess:
-    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}  # of `make test`
+    above = ("MAKEFLAGS", "MAKELEVEL")  # of `make test`
+    own = {name: value for name, value in os.environ.items() if name not in above}
     return subprocess.run(["make", target], cwd=place, env=own, capture_output=True, text=True, timeout=30)
 
 
