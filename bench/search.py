@@ -16,7 +16,6 @@ from bench.base import Options, Outcome
 from bench.curves import ESC10, Curve, read_curves
 from sweeps.arms import Arm
 from sweeps.driver import Driver
-from sweeps.ladder import Ladder
 from sweeps.simulated_confirmation import Assumptions
 from sweeps.simulated_search import (
     FEWER_TRIALS,
@@ -26,10 +25,11 @@ from sweeps.simulated_search import (
     SWEEPS,
     TRIALS,
     UnwrittenLog,
+    begin_state,
     compare_schedulers,
     play,
 )
-from sweeps.state import SweepState, Trial
+from sweeps.state import Trial
 
 ORDERS = 100
 PARTS = (0.3, 0.4, 0.6)  # of the schedule: both schedulers' rungs
@@ -87,9 +87,7 @@ def replay(dealt: Dealt, scheduler: str) -> dict[int, Trial]:
     """Run a sweep whose trials come to what is recorded of them; return its trials."""
     arms = [Arm(name, {}) for name in dealt]
     per_arm, epochs = (len(part) for part in (dealt[arms[0].name], dealt[arms[0].name][0].accuracies))
-    state = SweepState(dict.fromkeys(dealt, epochs), "asha" if scheduler == SHARED else scheduler)
-    if scheduler == SHARED:
-        state.ladders = dict.fromkeys(dealt, Ladder(epochs))
+    state = begin_state(dict.fromkeys(dealt, epochs), scheduler)
 
     def result(trial: Trial) -> dict[str, Any]:
         curve, epoch = dealt[trial.arm][trial.number // len(arms)], len(trial.epochs)

@@ -97,12 +97,17 @@ class UnwrittenLog(EventLog):
         self.listener({"event": event, **fields})
 
 
-def begin_state(arms: list[Arm], scheduler: str) -> SweepState:
-    epochs = {arm.name: EPOCHS for arm in arms}
+def begin_state(epochs: dict[str, int], scheduler: str) -> SweepState:
+    """Return the state of a sweep that begins.
+
+    Args:
+        epochs: length of the full schedule of each arm; the same for all where they share a ladder.
+        scheduler: one of `SCHEDULERS`.
+    """
     if scheduler != SHARED:
         return SweepState(epochs, scheduler)
     state = SweepState(epochs, "asha")
-    state.ladders = dict.fromkeys(epochs, Ladder(EPOCHS))
+    state.ladders = dict.fromkeys(epochs, Ladder(next(iter(epochs.values()))))
     return state
 
 
@@ -115,7 +120,7 @@ def simulate_sweep(
     per_arm: int = TRIALS,
 ) -> dict[int, Trial]:
     """Run a sweep whose trials follow their true curves, with noise of trial and of epoch; return its trials."""
-    state = begin_state(arms, scheduler)
+    state = begin_state({arm.name: EPOCHS for arm in arms}, scheduler)
     curves: dict[int, np.ndarray] = {}
 
     def result(trial: Trial) -> dict[str, Any]:
