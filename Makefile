@@ -4,34 +4,30 @@ PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: sweep resume test faults bench gpu-check clean
+.PHONY: sweep resume test faults bench gpu-check clean help
 .DEFAULT_GOAL := sweep
 
-sweep: .venv/installed
+sweep: .venv/installed  ## 40 trials on this machine, then the tables
 	$(BIN)/python sweeps/regularization.py --num-samples 40 $(ARGS)
 
-# The newest results folder, unless NAME=results/... says which.
 resume: NAME ?= $(shell ls -td results/*/ 2>/dev/null | head -1)
-resume: .venv/installed
+resume: .venv/installed  ## go on with the newest sweep, or with NAME=results/...
 	@test -n "$(NAME)" || { echo "error: there is no sweep in results/ to go on with; \`make sweep\` starts one" >&2; exit 2; }
 	$(BIN)/python sweeps/regularization.py --resume "$(NAME)" $(ARGS)
 
-test: .venv/installed
+test: .venv/installed  ## linter, formatter, layering, test suite; about 7 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest $(ARGS)
 
-# What may happen to a sweep on a machine, done to real processes and Ray nodes; several minutes.
-faults: .venv/installed
+faults: .venv/installed  ## kill processes and Ray nodes under running sweeps; several minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
-# How fast it is on this machine, beside what would be run otherwise; minutes, and the machine should be idle.
-bench: .venv/installed
+bench: .venv/installed  ## how fast it is, beside what would be run otherwise; 25 minutes, idle machine
 	$(BIN)/python -m bench $(ARGS)
 
-# All that needs a GPU: tests, benchmarks and a short sweep, in at most nine minutes; a table, and gpu-check.json.
-gpu-check: .venv/installed
+gpu-check: .venv/installed  ## all that needs a GPU, in at most nine minutes; a table, and gpu-check.json
 	$(BIN)/python -m bench.gpu_check $(ARGS)
 
 # Written last, so that an installation cut in the middle is taken up again.
@@ -42,8 +38,10 @@ gpu-check: .venv/installed
 	$(BIN)/python -m pip install $(PIP_FLAGS) --requirement requirements.txt
 	touch $@
 
-# What `make` made and can make again; results and recordings stay.
-clean:
+clean:  ## remove what make made and can make again; results and recordings stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "kept: results/ and data/, and the decoded clips in \$${ESC50TUNE_CACHE:-~/.cache/esc50tune}"
+
+help:  ## this list; ARGS="..." adds flags, as in: make sweep ARGS="--dry-run"
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1: \2/p' Makefile | awk -F': ' '{printf "%-16s%s\n", $$1, substr($$0, length($$1) + 3)}'

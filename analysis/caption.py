@@ -189,8 +189,7 @@ def shortcomings(results: Results) -> Iterator[str]:
     for reason, word in (("error", "FAILED"), ("diverged", "DIVERGED")):
         if reason in reasons:
             yield f"{word}: {reasons[reason]} of {manifest['trials']} trials."
-    missing = manifest["trials"] - int(reasons.drop("unfinished", errors="ignore").sum())
     if results.lost:  # how many ended is not known then
         yield results.lost
-    elif missing:
-        yield f"INCOMPLETE: {missing} of {manifest['trials']} trials have not ended; --resume goes on."
+    elif results.unended:
+        yield f"INCOMPLETE: {results.unended} of {manifest['trials']} trials have not ended; --resume goes on."

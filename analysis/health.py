@@ -67,8 +67,7 @@ def unequal_budgets(results: Results) -> Iterator[str]:
         yield f"Unequal budgets: {dealt.max()} trials for {dealt.idxmax()}, {dealt.min()} for {dealt.idxmin()}."
     epochs = results.trials.groupby("arm")["epochs"].sum().reindex(arms, fill_value=0)
     if epochs.max() > UNEQUAL * epochs.min():
-        ended = (results.trials["reason"] != "unfinished").sum() == results.manifest["trials"]
-        why = "early stopping spent them where it saw promise" if ended else "some trials have not ended"
+        why = "some trials have not ended" if results.unended else "early stopping spent them where it saw promise"
         yield (
             f"Unequal budgets: {epochs.max():,} epochs for {epochs.idxmax()}, {epochs.min():,} for {epochs.idxmin()}; "
             f"{why}."

@@ -62,6 +62,11 @@ class Results:
         frame["score"] = frame["val_acc"].astype(float).where(frame["reason"] == "finished")
         return frame
 
+    @property
+    def unended(self) -> int:
+        """How many of the trials that the sweep is of have not ended, as far as its log tells."""
+        return self.manifest["trials"] - int((self.trials["reason"] != "unfinished").sum())
+
     @cached_property
     def best(self) -> pd.DataFrame:
         """The trial with the highest score of each arm that has one, by arm; a tie goes to the lower loss."""

@@ -36,7 +36,7 @@ class Section:
     headline: str
     alerts: list[str]
     answers: list[Answer]
-    confirm_command: str
+    next_commands: list[str]
     selected_on: list[str]
     facts: list[tuple[str, str]]
     study: Study
@@ -113,18 +113,26 @@ def fill(studies: list[Study], folder: Path) -> None:
 
 def make_section(name: str, study: Study, figures: list[Figure]) -> Section:
     results, outcome = study.results, study.outcome
-    folder = f"results/{results.manifest['name']}"  # a stranger's name may hold a command of the shell
     return Section(
         name=name,
         headline=headline(outcome),
         alerts=alerts(results),
         answers=answers(results, outcome),
-        confirm_command=f"python sweeps/confirm.py {shlex.quote(folder)} --seeds 3",
+        next_commands=list(next_commands(results)),
         selected_on=list(selected_on(results)) if outcome else [],
         facts=list(facts(results)),
         study=study,
         figures=figures,
     )
+
+
+def next_commands(results: Results) -> Iterator[str]:
+    """Yield the commands that lead from a search to confirmed runs."""
+    folder = shlex.quote(f"results/{results.manifest['name']}")  # a stranger's name may hold a command of the shell
+    if results.unended and not results.lost:  # a log that has lost trials cannot be resumed
+        script = "architectures" if results.manifest["reference"] is None else "regularization"
+        yield f"python sweeps/{script}.py --resume {folder}"
+    yield f"python sweeps/confirm.py {folder} --seeds 3"
 
 
 def distinct(names: Iterable[str]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def check(root: Path, console: Console) -> bool:
         return False
     if not found:
         say(console, "no clip is silent, clipped or there twice, no source in several folds")
-    say(console, f"a sweep can run on it: {sweep_command(root, split, usual)}")
+    say(console, f"a sweep can run on it: {sweep_command(root, split, usual)}", whole=True)
     return True
 
 

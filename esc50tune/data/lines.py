@@ -16,9 +16,12 @@ PATIENCE = 2.0  # seconds before there is a bar
 T = TypeVar("T")
 
 
-def say(console: Console, line: str) -> None:
-    """Print a line as it is: brackets and numbers mean nothing, and no name in it talks to the terminal."""
-    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+def say(console: Console, line: str, whole: bool = False) -> None:
+    """Print a line as it is: brackets and numbers mean nothing, and no name in it talks to the terminal.
+
+    A terminal breaks it between words, a file never; `whole`, no terminal either: it has a command in it.
+    """
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=whole or not console.is_terminal)
 
 
 def counted(number: int, what: str) -> str:

@@ -22,7 +22,7 @@ from esc50tune.data.cache import open_cache
 from esc50tune.data.check import check
 from esc50tune.data.dataset import COLUMNS, read_dataset
 from esc50tune.data.examine import examine
-from esc50tune.data.lines import counted, watched
+from esc50tune.data.lines import counted, say, watched
 from esc50tune.data.locate import usual_seconds
 from tests.conftest import RATE, ended, write_dataset
 
@@ -408,6 +408,16 @@ def test_the_command_exits_with_2_when_no_sweep_can_run(
     out, err = capsys.readouterr()
     assert ("a sweep can run on it" in out) is not spoiled
     assert bool(err) is spoiled
+
+
+def test_a_terminal_breaks_lines_between_words_and_commands_and_files_nowhere() -> None:
+    def told(is_terminal: bool, whole: bool) -> str:
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=20)
+        say(console, "left out  3 files, damaged: rain/notes.txt", whole)
+        return console.file.getvalue()
+
+    assert told(True, False).splitlines() == ["left out  3 files,", "damaged: ", "rain/notes.txt"]
+    assert told(True, True) == told(False, False) == "left out  3 files, damaged: rain/notes.txt\n"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,3 +46,12 @@ def test_clean_keeps_results_and_recordings_and_says_so(place: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("kept: results/ and data/")
     left = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
     assert left == ["Makefile", "data/ESC-50/meta/esc50.csv", "requirements.txt", "results/x/events.jsonl"]
+
+
+def test_help_names_every_target_in_lines_that_fit_a_terminal(place: Path) -> None:
+    done = make(place, "help")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [line.split()[1] for line in done.stdout.splitlines()]
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert sorted(told) == sorted(targets)
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())
