@@ -20,6 +20,7 @@ from analysis.caption import selected_on
 from analysis.errors import ResultsError
 from analysis.facts import facts
 from analysis.figures import Figure, make_figures
+from analysis.load import Results
 from analysis.render import as_markdown
 from analysis.side_by_side import joined_table
 from analysis.study import Study, write_table_files

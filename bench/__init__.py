@@ -12,6 +12,7 @@ PLACES = {
     "overhead": "overhead:run",
     "packing": "packing:run",
     "allocator": "allocator:run",
+    "features": "features:run",
     "data": "data:run",
     "growth": "growth:run",
     "search": "search:run",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.models import MODELS
@@ -25,12 +26,12 @@ class Classifier(nn.Module):
         self.feature = FEATURES[config.feature](config)
         self.model = MODELS[config.model].from_config(config, self.feature.channels, num_classes)
 
-    def frames(self, waves: Tensor) -> Tensor:
-        """Return the model's frames [B, C, T'] of `waves`, or of features made beforehand."""
-        return self.model.frames(self.feature(waves))
+    def features(self, batch: Batch) -> Tensor:
+        """Return what the model sees of a batch, [B, C, T']."""
+        return batch.waves if batch.is_feature else self.feature(batch.waves)
 
     def forward(self, waves: Tensor) -> Tensor:
-        return self.model.classify(self.frames(waves))
+        return self.model(self.feature(waves))
 
 
 def count_parameters(config: TrialConfig, num_classes: int) -> int:

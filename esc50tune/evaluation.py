@@ -67,7 +67,7 @@ def outputs(
         for method in methods:
             batch = method.on_eval(batch)
         with autocast():
-            frames = classifier.frames(batch.waves)
+            frames = classifier.model.frames(classifier.features(batch))
             logits = average_views(classifier.model.classify(frames).float(), len(indices))
             tasks = auxiliaries(methods, classifier, frames, batch)
         yield indices, logits, tasks

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-SPEEDUPS = ("depthwise", "pointwise", "optimizer", "resident")
+SPEEDUPS = ("depthwise", "pointwise", "optimizer", "resident", "features")
 _off: set[str] = set()
 
 

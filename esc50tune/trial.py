@@ -23,6 +23,7 @@ from esc50tune.data.batch import Batch
 from esc50tune.data.clips import Clips, TrialData, batches
 from esc50tune.data.resident import on_gpu
 from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
+from esc50tune.features.once import computed_once
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
@@ -130,6 +131,7 @@ class Trainer:
         self.classifier = Classifier(config, data.num_classes).to(device)
         parts = batches(64, range(len(data.train)))
         self.classifier.feature.fit(self.data.train.waves(part).to(device) for part in parts)
+        self.data = computed_once(self.classifier.feature, self.data, self.methods, device)
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)
@@ -181,7 +183,7 @@ class Trainer:
         batch = self.data.train.batch(indices, self.device)
         for method, rng in streams.items():
             batch = method.on_batch(batch, rng)
-        x = self.classifier.feature(batch.waves)
+        x = self.classifier.features(batch)
         for method, rng in streams.items():
             x = method.on_features(x, rng)
         for group in self.optimizer.param_groups:

@@ -18,18 +18,20 @@ class Batch:
         codes: int64 [B, P, N, T]: N codebooks' codes of each of the P clips that a clip is mixed of; None where the
             feature has no codes.
         shares: [B, P]: how much of each of them is in it; they sum to 1.
+        is_feature: whether `waves` are what the model sees, with nothing left for the feature to compute.
     """
 
     waves: Tensor
     targets: Tensor
     codes: Tensor | None
     shares: Tensor
+    is_feature: bool = False
 
     @classmethod
-    def of(cls, waves: Tensor, targets: Tensor, codes: Tensor | None = None) -> Batch:
+    def of(cls, waves: Tensor, targets: Tensor, codes: Tensor | None = None, is_feature: bool = False) -> Batch:
         """Return a batch of unmixed clips; `codes` are [B, N, T]."""
         parts = None if codes is None else codes[:, None]
-        return cls(waves, targets, parts, torch.ones(len(waves), 1, device=waves.device))
+        return cls(waves, targets, parts, torch.ones(len(waves), 1, device=waves.device), is_feature)
 
     def __len__(self) -> int:
         return len(self.waves)
@@ -37,7 +39,8 @@ class Batch:
     def part(self, start: int, stop: int) -> Batch:
         """Return some of the clips."""
         codes = None if self.codes is None else self.codes[start:stop]
-        return Batch(self.waves[start:stop], self.targets[start:stop], codes, self.shares[start:stop])
+        part = slice(start, stop)
+        return replace(self, waves=self.waves[part], targets=self.targets[part], codes=codes, shares=self.shares[part])
 
     def over_time(self, index: Tensor) -> Batch:
         """Return the samples or frames `index` [B, T'] of each clip, and their codes."""
@@ -48,13 +51,13 @@ class Batch:
         """Return V views of each clip in a row: its samples or frames `index` [V, T']."""
         codes = None if self.codes is None else windows(self.codes, index)
         targets, shares = (x.repeat_interleave(len(index), 0) for x in (self.targets, self.shares))
-        return Batch(windows(self.waves, index), targets, codes, shares)
+        return replace(self, waves=windows(self.waves, index), targets=targets, codes=codes, shares=shares)
 
     def mixed(self, waves: Tensor, targets: Tensor, other: Tensor, share: Tensor) -> Batch:
         """Return the batch whose clips are `share` [B] of themselves and the rest of the clips number `other` [B]."""
         codes = None if self.codes is None else torch.cat([self.codes, self.codes[other]], dim=1)
         shares = torch.cat([share[:, None] * self.shares, (1.0 - share[:, None]) * self.shares[other]], dim=1)
-        return Batch(waves, targets, codes, shares)
+        return replace(self, waves=waves, targets=targets, codes=codes, shares=shares)
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:

@@ -23,10 +23,12 @@ class Clips(ABC):
     Attributes:
         labels: int64 [N].
         num_classes: of the whole dataset.
+        are_features: whether they are what the model sees, with nothing left for the feature to compute.
     """
 
     labels: Tensor
     num_classes: int
+    are_features: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,7 +49,8 @@ class Clips(ABC):
     def batch(self, indices: Sequence[int], device: torch.device) -> Batch:
         targets = F.one_hot(self.labels[indices], self.num_classes).float()
         codes = self.codes(indices)
-        return Batch.of(self.waves(indices).to(device), targets.to(device), None if codes is None else codes.to(device))
+        codes = None if codes is None else codes.to(device)
+        return Batch.of(self.waves(indices).to(device), targets.to(device), codes, self.are_features)
 
 
 @dataclass
@@ -58,6 +61,7 @@ class ClipsInMemory(Clips):
     labels: Tensor
     num_classes: int
     held_codes: Tensor | None = None
+    are_features: bool = False
 
     def stored(self, indices: Sequence[int]) -> Tensor:
         return self.held[indices]

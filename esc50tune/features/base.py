@@ -23,11 +23,14 @@ class Feature(nn.Module):
         Knobs: its knobs.
         from_waves: True if it is computed from waveforms [B, 1, T] in each step, so that they can be augmented; False
             if its clips were computed beforehand.
+        is_fixed: True if a waveform's feature is the same in every step, with no weights and nothing drawn, and costs
+            more to compute than to keep: it is computed once a trial where nothing changes the waveforms.
         channels: of what it gives.
     """
 
     Knobs: ClassVar[type[BaseModel]]
     from_waves: ClassVar[bool] = True
+    is_fixed: ClassVar[bool] = False
     channels: int
 
     @classmethod

@@ -33,6 +33,8 @@ class LogMel(Feature):
             75, "frames of the spectrogram", unit="1/s", source="EnCodec's 75 at 24 kHz", ge=10, le=500
         )
 
+    is_fixed = True
+
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
         self.hop = round(config.sample_rate / config.logmel_frames_per_second)

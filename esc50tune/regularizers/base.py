@@ -30,12 +30,14 @@ class Regularizer:
         Knobs: its knobs. Off, it changes no bit of a run.
         on: the knob values that its arm in a sweep starts from.
         wave_knobs: those of its knobs that change waveforms in a way that cannot be done to features made beforehand.
+        only_targets: True if its `on_batch` leaves the clips as they are.
     """
 
     name: ClassVar[str]
     Knobs: ClassVar[type[BaseModel]]
     on: ClassVar[dict[str, float]]
     wave_knobs: ClassVar[tuple[str, ...]] = ()
+    only_targets: ClassVar[bool] = False
 
     def __init__(self, config: TrialConfig) -> None:
         self.config = config

@@ -17,6 +17,7 @@ class LabelSmoothing(Regularizer):
 
     name = "label-smoothing"
     on = {"label_smoothing": 0.1}
+    only_targets = True
 
     class Knobs(BaseModel):
         label_smoothing: float = knob(

@@ -11,7 +11,7 @@ import torch
 
 import bench
 from bench import __main__ as main
-from bench import floor, steps, timing
+from bench import features, floor, steps, timing
 from bench.base import Options, Outcome
 from bench.study import MODELS, study_case
 from esc50tune.classifier import count_parameters
@@ -87,6 +87,15 @@ def test_each_model_of_the_study_is_measured(name):
     assert {row[0] for row in shown.rows} == {f"{name} × 3"}
     assert all(len(row) == len(shown.columns) for row in shown.rows)
     shown = floor.outcome({"peaks": {"fp32": 1e11, "bf16": 2e11, "copy": 1e10}, "models": {name: far}})
+    assert all(len(row) == len(shown.columns) for row in shown.rows)
+
+
+def test_epochs_are_timed_with_features_computed_once_and_in_each_step(monkeypatch):
+    monkeypatch.setattr(features, "TRAINED", 10)
+    monkeypatch.setattr(features, "EVALUATED", 10)
+    shown = features.run(ONCE)
+    assert [row[0] for row in shown.rows] == list(features.ARMS)
+    assert all(len(seconds) == 1 for sides in shown.figures.values() for seconds in sides.values())
     assert all(len(row) == len(shown.columns) for row in shown.rows)
 
 

@@ -34,6 +34,9 @@ class Reader(nn.Module):
     def model(self) -> Reader:
         return self
 
+    def features(self, batch: Batch) -> Tensor:
+        return batch.waves
+
     def frames(self, waves: Tensor) -> Tensor:
         autocast = torch.is_autocast_enabled("cpu")
         self.calls.append((self.training, torch.is_grad_enabled(), autocast, len(waves)))

@@ -91,10 +91,11 @@ def test_every_method_is_in_an_arm() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_clips_lie_on_the_gpu_and_that_changes_nothing(name: str) -> None:
     config = TrialConfig.from_flat(MODELS[name])
-    trainer = Trainer(config, make_data(config), DEVICE)
+    with without("features"):
+        trainer = Trainer(config, make_data(config), DEVICE)
     assert isinstance(trainer.data.train, ResidentClips)
     indices = [3, 0, 7]
-    with without("resident"):
+    with without("features", "resident"):
         other = Trainer(config, make_data(config), DEVICE)
     assert not isinstance(other.data.train, ResidentClips)
     a, b = (each.data.train.batch(indices, DEVICE) for each in (trainer, other))
