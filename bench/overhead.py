@@ -21,7 +21,7 @@ SIDES = ("halving", "asha")  # of this project; plain Tune has ASHA
 ARMS = "convnext,dropout,label-smoothing,mixup,shift"
 KINDS = {
     "trivial": ("epochs=9", "sample_rate=2000", "clip_seconds=0.5", "logmel_bands=16", "convnext_width=4"),
-    "real": ("epochs=6", "convnext_width=64"),
+    "real": ("epochs=6", "convnext_width=64", "convnext_stem_stride=1"),
 }
 
 

@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 
 import torch
 from rich import box
+from rich.measure import Measurement
 from rich.table import Table
 
 import bench
@@ -27,6 +28,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in outcome.rows:
         table.add_row(*row)
+    # Whole in a file, and where the terminal is too narrow, too: half a figure is none.
+    console.width = max(console.width, Measurement.get(console, console.options.update(max_width=1_000), table).maximum)
     console.print(table)
     for note in outcome.notes:
         say(console, note)

@@ -23,7 +23,7 @@ from esc50tune.data.batch import Batch
 from esc50tune.data.clips import Clips, TrialData, batches
 from esc50tune.data.resident import on_gpu
 from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
-from esc50tune.features.once import computed_once
+from esc50tune.features.once import fitted
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
@@ -123,15 +123,13 @@ class Trainer:
     def __init__(
         self, config: TrialConfig, data: TrialData, device: torch.device, about: dict[str, Any] | None = None
     ) -> None:
-        self.config, self.data, self.device, self.about = config, on_gpu(data, device), device, about or {}
+        self.config, self.device, self.about = config, device, about or {}
         self.epoch = 0
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: by default convolutions round to 10 bits on new cards
         self.methods = active(config)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         self.classifier = Classifier(config, data.num_classes).to(device)
-        parts = batches(64, range(len(data.train)))
-        self.classifier.feature.fit(self.data.train.waves(part).to(device) for part in parts)
-        self.data = computed_once(self.classifier.feature, self.data, self.methods, device)
+        self.data = on_gpu(fitted(self.classifier.feature, config, data, self.methods, device), device)
         groups = [{"params": list(self.classifier.parameters())}]
         for method in self.methods:
             groups = method.parameter_groups(self.classifier, groups)

@@ -26,6 +26,12 @@ def search_data(folder: Path, split: Split) -> TrialData:
     return open_search_data(ClipCache.at(folder), split)
 
 
+@lru_cache(maxsize=1)
+def confirmation_data(folder: Path, test_fold: int) -> TrialData:
+    """Open the data once for the runs of all arms that are tested on the same fold, which follow each other."""
+    return open_confirmation_data(ClipCache.at(folder), test_fold)
+
+
 def checkpoint_path(folder: Path, number: int) -> Path:
     return folder / "checkpoints" / f"trial-{number:04d}.pt"
 
@@ -34,10 +40,10 @@ def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
     """Train a frozen configuration on all folds but one, and only then open that one, once, and predict it."""
     torch.set_num_threads(spec["threads"])
     keep_freed_memory()
-    cache, fold = ClipCache.at(unpack(spec["cache"], freight)), spec["fold"]
+    folder, fold = unpack(spec["cache"], freight), spec["fold"]
 
     def test(trainer: Trainer) -> dict[str, float]:
-        clips, path = ClipSet(cache, [fold]), Path(spec["predictions"])
+        clips, path = ClipSet(ClipCache.at(folder), [fold]), Path(spec["predictions"])
         if not spec["predicted"]:  # it is, if the run was killed before it could say so: a fold is tested once
             save_array(path, trainer.predict(clips).numpy())
         logits = torch.from_numpy(np.load(path))
@@ -45,7 +51,7 @@ def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
         return {"test_loss": F.cross_entropy(logits, clips.labels).item(), "test_acc": accuracy}
 
     device, config = torch.device(spec["device"]), TrialConfig.from_flat(spec["config"])
-    data = open_confirmation_data(cache, fold)
+    data = confirmation_data(folder, fold)
     for result in train_trial(config, data, device, Path(spec["checkpoint"]), test, spec["known"], spec["about"]):
         tune.report(result.flat())
 

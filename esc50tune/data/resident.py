@@ -38,7 +38,7 @@ def on_gpu(data: TrialData, device: torch.device) -> TrialData:
     """Return the clips on a GPU where they are few enough for its memory; else, and on a CPU, as they are."""
     if device.type != "cuda" or not speedups.is_on("resident"):
         return data
-    sides = [side for side in (data.train, data.val) if side is not None]
+    sides = [side for side in (data.train, data.val) if side is not None and not side.are_features]  # those lie there
     size = sum(len(side) * clip_bytes(side) for side in sides)
     if size > MOST * torch.cuda.mem_get_info(device)[0]:
         return data
@@ -46,9 +46,11 @@ def on_gpu(data: TrialData, device: torch.device) -> TrialData:
 
 
 def resident(data: TrialData, device: torch.device) -> TrialData:
-    """Return the clips, copied to `device`."""
-    val = None if data.val is None else ResidentClips(data.val, device)
-    return TrialData(ResidentClips(data.train, device), val)
+    """Return the clips, copied to `device` where they do not lie there."""
+    train, val = (
+        side if side is None or side.are_features else ResidentClips(side, device) for side in (data.train, data.val)
+    )
+    return TrialData(train, val)
 
 
 def clip_bytes(clips: Clips) -> int:

@@ -11,11 +11,12 @@ import torch
 
 import bench
 from bench import __main__ as main
-from bench import features, floor, steps, timing
+from bench import features, floor, run, steps, timing
 from bench.base import Options, Outcome
 from bench.study import MODELS, study_case
 from esc50tune.classifier import count_parameters
 from esc50tune.errors import UserError
+from sweeps.console import Console
 from tests.bench.test_plain import CPU, TINY
 
 ONCE = Options(CPU, rounds=1)
@@ -136,6 +137,12 @@ def test_it_prints_the_machine_a_table_and_notes_and_writes_the_figures(made_up,
     told = json.loads((tmp_path / "told.json").read_text())
     assert told["machine"]["torch"] == torch.__version__
     assert told["steps"]["figures"] == {"rounds": 3}
+
+
+def test_a_table_is_whole_where_no_terminal_is_wide_enough(capsys):
+    cells = tuple(f"the figure of column {number}" for number in range(9))
+    run.print_outcome(Outcome("Wide", cells, [cells], ()), Console())
+    assert all(capsys.readouterr().out.count(cell) == 2 for cell in cells)
 
 
 def test_an_unknown_benchmark_is_named(made_up, monkeypatch):

@@ -63,7 +63,7 @@ def test_a_regularizer_of_someone_else_is_taken_to_change_waveforms(tones_data: 
 
     config = TrialConfig.from_flat(SMALL)
     methods = [*active(config), Louder(config)]
-    data = once.computed_once(LogMel(config), tones_data, methods, CPU)
+    data = once.fitted(LogMel(config), config, tones_data, methods, CPU)
     assert (data.train, data.val.are_features) == (tones_data.train, True)
 
 
@@ -96,12 +96,42 @@ def test_a_trial_calls_its_feature_once_a_clip(tones_data: TrialData, monkeypatc
         return (self.level(waves) - self.mean) / self.deviation
 
     monkeypatch.setattr(LogMel, "forward", forward)
+    monkeypatch.setattr(once, "_last", None)
     config = TrialConfig.from_flat(SMALL | {"epochs": 3})
     one_try_a_side = 2
     clips = len(tones_data.train) + len(tones_data.val)
     list(train_trial(config, tones_data, CPU))
     assert sum(seen) == clips + one_try_a_side
+    list(train_trial(config, tones_data, CPU))
+    assert sum(seen) == clips + one_try_a_side  # the next trial of the process takes what is there
     seen.clear()
     with without("features"):
         list(train_trial(config, tones_data, CPU))
     assert sum(seen) == 3 * clips
+
+
+def test_what_is_kept_is_that_of_the_trials_own_clips_and_knobs(tones_data: TrialData) -> None:
+    config = TrialConfig.from_flat(SMALL)
+    other, swapped = TrialConfig.from_flat(SMALL | {"logmel_bands": 12}), TrialData(tones_data.val, tones_data.train)
+    trials = [
+        (config, tones_data),
+        (config, swapped),
+        (other, swapped),
+        (other, tones_data),
+        (config, tones_data),
+    ]
+    for knobs, data in trials:
+        there = Trainer(knobs, data, CPU)
+        with without("features"):
+            plain = Trainer(knobs, data, CPU)
+        feature = plain.classifier.feature
+        for a, b in zip(there.classifier.feature.state_dict().values(), feature.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b)
+        expected = feature(data.val.waves([2, 0]))
+        torch.testing.assert_close(there.data.val.batch([2, 0], CPU).waves, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_trial_that_augments_leaves_features_for_the_next_that_does_not(tones_data: TrialData) -> None:
+    assert kept(tones_data, mixup=0.4) == (False, True)
+    assert kept(tones_data) == (True, True)
+    assert kept(tones_data, shift=1.0) == (False, True)
