@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 
 import torch
 from rich import box
+from rich.console import ConsoleDimensions
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -29,7 +30,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     for row in outcome.rows:
         table.add_row(*row)
     # Whole in a file, and where the terminal is too narrow, too: half a figure is none.
-    console.width = max(console.width, Measurement.get(console, console.options.update(max_width=1_000), table).maximum)
+    wide = Measurement.get(console, console.options.update(max_width=1_000), table).maximum
+    console.size = ConsoleDimensions(max(console.width, wide), console.height)
     console.print(table)
     for note in outcome.notes:
         say(console, note)
