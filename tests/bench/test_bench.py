@@ -142,7 +142,8 @@ def test_it_prints_the_machine_a_table_and_notes_and_writes_the_figures(made_up,
 def test_a_table_is_whole_where_no_terminal_is_wide_enough(capsys):
     cells = tuple(f"the figure of column {number}" for number in range(9))
     run.print_outcome(Outcome("Wide", cells, [cells], ()), Console())
-    assert all(capsys.readouterr().out.count(cell) == 2 for cell in cells)
+    printed = capsys.readouterr().out
+    assert all(printed.count(cell) == 2 for cell in cells)
 
 
 def test_an_unknown_benchmark_is_named(made_up, monkeypatch):
