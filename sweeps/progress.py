@@ -18,8 +18,8 @@ from sweeps.failure import summary
 from sweeps.state import SweepState, Trial
 
 LOST = {"lost": "lost its process", "node": "lost its machine", "memory": "ran out of memory"}  # kinds of retries
-# heading -> reason for which a trial ended
 RUN, FAILED = 8, 3  # so many trials that run, and that failed, are named; a terminal has few lines
+# heading -> reason for which a trial ended
 STATES = {"full": "finished", "stop": "stopped", "div.": "diverged", "fail": "error"}
 
 
