@@ -22,7 +22,8 @@ from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from esc50tune.trial import EpochResult, train_trial
 from sweeps.console import Console, percent, say
-from sweeps.plan import make_plan, print_plan
+from sweeps.opening import print_plan
+from sweeps.plan import make_plan
 from sweeps.resources import this_machine
 from sweeps.studies import study_of
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from esc50tune.command import shown
 from sweeps.console import Console, clock, say
 from sweeps.cost import measure
-from sweeps.plan import Plan, print_plan
+from sweeps.opening import print_plan
+from sweeps.plan import Plan
 from sweeps.search import next_point
 
 

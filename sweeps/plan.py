@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,7 @@ from esc50tune.data import latents
 from esc50tune.data.cache import ClipCache
 from esc50tune.data.clips import open_search_data
 from esc50tune.data.dataset import Dataset
-from esc50tune.data.locate import STAND_IN_BANNER, find_dataset, usual_seconds
+from esc50tune.data.locate import find_dataset, usual_seconds
 from esc50tune.data.split import Split, search_split
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
@@ -27,7 +23,8 @@ from esc50tune.inputs import open_clips, open_waves
 from esc50tune.regularizers import active
 from sweeps import halving, ladder
 from sweeps.arms import Arm, make_arms, trial_seed, without_effect
-from sweeps.console import Console, say
+from sweeps.cli import seconds
+from sweeps.folder import absolute, check_disk, results_folder
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset
 from sweeps.resources import Machine, Share, check_precision, share_machines, total
@@ -213,7 +210,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
         },
         time_budget=None if args.time_budget is None else seconds(args.time_budget),
     )
-    check_disk(plan)
+    check_disk(plan.folder, plan.checkpoint_bytes)
     return plan
 
 
@@ -264,53 +261,6 @@ def choose_arms(
     return [name for name in names if name not in idle], idle
 
 
-def seconds(text: str) -> float:
-    """Read a length of time: 90s, 45m, 2h, 1.5h.
-
-    Raises:
-        UserError: it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if match is None or not float(match[1]):
-        raise UserError(f"--time-budget '{text}': give a length of time as 90s, 45m or 2h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def results_folder(args: argparse.Namespace) -> Path:
-    if args.resume is not None:
-        return args.resume
-    name = args.name if args.name is not None else f"{datetime.now():%Y%m%d-%H%M%S}-{args.script}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UserError(
-            f"--name '{name}': a name has at most 100 letters, digits, '.', '_' and '-' alone and starts with a letter "
-            "or digit"
-        )
-    parent = absolute("--results", args.results)
-    existing = nearest_existing(parent)
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"--results '{args.results}': nothing can be written into '{existing}'; name another")
-    if os.path.lexists(parent / name) and not args.debug:
-        raise UserError(f"'{Path(args.results) / name}' exists already; choose another --name")
-    return parent / name
-
-
-def absolute(flag: str, path: str) -> Path:
-    """Return the path that a flag names.
-
-    Raises:
-        UserError: it begins with the home of a user who does not exist.
-    """
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError:
-        raise UserError(f"{flag} '{path}': no user has that home") from None
-
-
-def nearest_existing(path: Path) -> Path:
-    """Return the path itself or the closest folder above it that exists."""
-    return next(place for place in (path, *path.parents) if os.path.lexists(place))
-
-
 def equal_deal(asked: int, arms: int, flag: str = "--num-samples") -> int:
     if asked < arms:
         raise UserError(f"{flag} {asked} is fewer than one trial for each of {arms} arms; the smallest is {arms}")
@@ -325,48 +275,3 @@ def choose_split(args: argparse.Namespace, dataset: Dataset, preset: Preset) -> 
     if args.test_fold is not None:
         raise UserError(f"--test-fold {args.test_fold}: preset '{preset.name}' has no test fold; leave out one of them")
     return search_split(dataset, None, 5 if args.val_fold is None else args.val_fold)
-
-
-def check_disk(plan: Plan) -> None:
-    """Look for room for the checkpoints, but for those that are there already."""
-    existing = nearest_existing(plan.folder)
-    free = shutil.disk_usage(existing).free
-    need = plan.checkpoint_bytes - sum(path.stat().st_size for path in plan.folder.glob("checkpoints/*.pt"))
-    if need > free:
-        raise UserError(
-            f"the checkpoints need {need / 1e6:,.0f} MB, but '{existing}' has {free / 1e6:,.0f} MB free; make room, "
-            "choose another --results, or fewer trials"
-        )
-
-
-def twins(arms: list[Arm]) -> list[tuple[str, str]]:
-    """Return the pairs of arms that the command line made the same."""
-    return [(a.name, b.name) for a, b in combinations(arms, 2) if a.fixed == b.fixed]
-
-
-def print_plan(plan: Plan, console: Console) -> None:
-    """Print what opens every run: what will be run, on what, and what was reduced."""
-    split, facts, per_arm = plan.split, plan.facts, plan.trials // len(plan.arms)
-    if plan.dataset.is_stand_in:
-        say(console, STAND_IN_BANNER, style="bold yellow")
-    if plan.dropped:
-        say(console, f"not run: {', '.join(plan.dropped)}, which every arm has on here")
-    for first, second in twins(plan.arms):
-        say(console, f"{second} is the same as {first} here")
-    if plan.trials < plan.asked:
-        say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
-    say(
-        console,
-        f"data      {plan.dataset.title}; clips of {plan.arms[0].fixed['clip_seconds']:g} s: {facts['padded']} padded, "
-        f"{facts['cut']} cut, {facts['several_channels']} of several channels averaged",
-    )
-    test = f"fold {split.test} untouched" if split.test is not None else "NO TEST FOLD"
-    left_out = f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""
-    say(console, f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}{left_out}")
-    say(console, f"preset    {plan.preset.name}: {plan.preset_says}")
-    stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
-    say(
-        console,
-        f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",
-    )
-    say(console, f"machine   {total(plan.machines)}; {plan.share}")

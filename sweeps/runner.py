@@ -29,9 +29,10 @@ from sweeps.dry_run import dry_run
 from sweeps.events import EventLog
 from sweeps.failure import summary
 from sweeps.manifest import begin_run, end_run, write_manifest
+from sweeps.opening import print_plan
 from sweeps.optuna_journal import write_journal
 from sweeps.packing import measured_share
-from sweeps.plan import Plan, make_plan, print_plan
+from sweeps.plan import Plan, make_plan
 from sweeps.progress import Progress
 from sweeps.resume import as_asked, check_checkpoints, check_same, read_sweep
 from sweeps.state import SweepState, Trial

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from esc50tune.errors import UserError
 from sweeps.cli import make_parser
-from sweeps.plan import Plan, check_disk, make_plan, print_plan
+from sweeps.folder import check_disk
+from sweeps.opening import print_plan
+from sweeps.plan import Plan, make_plan
 from sweeps.resources import Machine, Share, share_machines
 
 ARMS = ("baseline", "convnext", "dropout")
@@ -159,10 +161,10 @@ def test_checkpoints_that_are_there_need_no_room(
     (plan.folder / "checkpoints").mkdir(parents=True)
     there = plan.folder / "checkpoints" / "trial-0000.pt"
     there.write_bytes(bytes(plan.checkpoint_bytes - 1_000))
-    check_disk(plan)
+    check_disk(plan.folder, plan.checkpoint_bytes)
     there.write_bytes(bytes(plan.checkpoint_bytes - 1_001))
     with pytest.raises(UserError, match="checkpoints need 0 MB"):
-        check_disk(plan)
+        check_disk(plan.folder, plan.checkpoint_bytes)
 
 
 def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
 from esc50tune.errors import UserError
 from sweeps.arms import make_arms
+from sweeps.cli import seconds
 from sweeps.driver import LOSSES, Driver
 from sweeps.events import FILE, EventLog
 from sweeps.failure import Failure
 from sweeps.manifest import describe_run
-from sweeps.plan import seconds
 from sweeps.presets import PRESETS
 from sweeps.resume import as_asked, check_checkpoints, check_same
 from sweeps.state import SweepState

@@ -12,7 +12,7 @@ from esc50tune.classifier import count_parameters
 from esc50tune.config import TrialConfig
 from esc50tune.features import FEATURES
 from sweeps.arms import Arm, make_arms
-from sweeps.plan import twins
+from sweeps.opening import twins
 from sweeps.presets import PRESETS
 from sweeps.studies import architectures, regularization
 
