@@ -209,6 +209,22 @@ def test_without_confirmed_runs_the_first_thing_said_is_that_nothing_is_confirme
     assert (folder / "report" / "tables" / "regularization-ablation.md").is_file()
 
 
+@pytest.mark.parametrize("page", ["index.html", "report.md"])
+def test_of_a_sweep_that_has_not_ended_it_names_the_command_that_ends_it_first(
+    tmp_path: Path, no_figures, page: str
+) -> None:
+    folder = write_study(tmp_path / "sweep", confirm=False)
+    log = folder / "events.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    text = (write_report([read_study(folder)], folder / "report").parent / page).read_text()
+    resume = text.index("python sweeps/regularization.py --resume results/sweep")
+    assert resume < text.index("python sweeps/confirm.py results/sweep --seeds 3")
+    arms = [arm | {"against": None} for arm in read_study(folder).results.manifest["arms"]]
+    edit_json(folder / "manifest.json", reference=None, arms=arms)
+    text = (write_report([read_study(folder)], folder / "report").parent / page).read_text()
+    assert "python sweeps/architectures.py --resume results/sweep" in text
+
+
 def test_what_the_figures_are_not_of_is_loud_and_first(tmp_path: Path, no_figures) -> None:
     folder = write_study(tmp_path / "study")
     manifest = read_study(folder).results.manifest
