@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+# those that are written by hand: what is below docs/study is made by `python -m analysis`
+PAGES = [path for pattern in ("*.md", "docs/*.md", "docs/study/*.md") for path in sorted(ROOT.glob(pattern))]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?((?:python|make) .*)$", re.MULTILINE)
 
