@@ -60,17 +60,18 @@ def fitted(
     # Those of all features: one that builds on another reads the other's, too.
     names = [name for each in FEATURES.values() for name in each.Knobs.model_fields]
     key = (type(feature), *(getattr(config, name) for name in ("sample_rate", "clip_seconds", *names)), device)
-    if _last is None or _last.key != key or _last.data is not data:
-        _last = None  # first, so that two are never held
-        _last = Computed(key, data, feature, device)
-    feature.load_state_dict(_last.learned)
+    kept = _last  # of its own, since another thread may replace the last one meanwhile
+    if kept is None or kept.key != key or kept.data is not data:
+        kept = _last = None  # first, so that two are never held
+        kept = _last = Computed(key, data, feature, device)
+    feature.load_state_dict(kept.learned)
     train, val = data.train, data.val
     if any(overrides(method, "auxiliary") for method in methods):  # its task may be about the waveforms
         return data
     if all(method.only_targets or not overrides(method, "on_batch") for method in methods):
-        train = _last.side("train", feature)
+        train = kept.side("train", feature)
     if val is not None and not any(overrides(method, "on_eval") for method in methods):
-        val = _last.side("val", feature)
+        val = kept.side("val", feature)
     return TrialData(train, val)
 
 

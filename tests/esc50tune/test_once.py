@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +153,18 @@ def test_what_is_kept_is_that_of_the_trials_own_clips_and_knobs(tones_data: Tria
             torch.testing.assert_close(a, b)
         expected = feature(data.val.waves([2, 0]))
         torch.testing.assert_close(there.data.val.batch([2, 0], CPU).waves, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_trials_of_two_threads_do_not_take_each_others_features(tones_data: TrialData) -> None:
+    swapped, config = TrialData(tones_data.val, tones_data.train), TrialConfig.from_flat(SMALL)
+
+    def right(data: TrialData) -> bool:
+        trainer = Trainer(config, data, CPU)
+        expected = trainer.classifier.feature(data.val.waves([0]))
+        return torch.allclose(trainer.data.val.waves([0]), expected, rtol=1e-5, atol=1e-4)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(right, [tones_data, swapped] * 20))
 
 
 def test_a_trial_that_augments_leaves_features_for_the_next_that_does_not(tones_data: TrialData) -> None:
