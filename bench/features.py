@@ -62,7 +62,8 @@ def outcome(figures: dict[str, dict[str, list[float]]]) -> Outcome:
         (
             "Medians of the rounds; in brackets the least and the greatest ratio of a round. Sides take turns, on one",
             "thread. mixup changes the waveforms that it trains on, so that only the evaluation gains; crop changes",
-            "those of both. The clips are silent: time does not depend on what is heard.",
+            "those of both. The clips are silent: time does not depend on what is heard. Computing them once, at a",
+            "process's first trial, is left out: it takes as long as an epoch saves.",
         ),
         figures,
     )

@@ -20,9 +20,10 @@ import torch
 from rich import box
 from rich.table import Table
 
-from bench.base import write_json
+from bench.base import Outcome, write_json
 from bench.machine import describe_machine, name_machine
 from bench.processes import ROOT
+from bench.run import print_outcome
 from esc50tune.errors import UserError
 from sweeps.cli import OneSentenceParser, end_with
 from sweeps.console import Console, say
@@ -112,15 +113,7 @@ def print_parts(parts: dict[str, Part], console: Console) -> None:
     console.print(table)
     for name in BENCHMARKS:
         if parts[name].figures:
-            print_table(parts[name].figures, console)
-
-
-def print_table(told: dict[str, Any], console: Console) -> None:
-    say(console, f"\n{told['title']}\n")
-    table = Table(*told["columns"], box=box.SIMPLE_HEAD)
-    for row in told["rows"]:
-        table.add_row(*row)
-    console.print(table)
+            print_outcome(Outcome(**parts[name].figures), console)
 
 
 def main() -> int:
@@ -131,7 +124,7 @@ def main() -> int:
         raise UserError("there is no GPU here that torch can use; run it where `nvidia-smi` shows one")
     console, machine = Console(), describe_machine()
     say(console, name_machine(machine))
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # what ran out of time may still write there
         parts = check(Path(folder))
     print_parts(parts, console)
     write_json(args.json, {"machine": machine, "parts": {name: asdict(part) for name, part in parts.items()}})

@@ -50,11 +50,13 @@ def run() -> int:
     torch.set_num_threads(args.threads)
     options, console, machine = Options(default_device(), args.rounds), Console(), describe_machine()
     say(console, name_machine(machine))
-    outcomes = {}
-    for name in args.names or bench.PLACES:
-        outcomes[name] = resolve_name(f"bench.{bench.PLACES[name]}")(options)
-        print_outcome(outcomes[name], console)
+    told = {"machine": machine, "rounds": args.rounds}
     if args.json:
-        told = {"machine": machine, "rounds": args.rounds} | {name: asdict(o) for name, o in outcomes.items()}
-        write_json(args.json, told)
+        write_json(args.json, told)  # where that cannot be, it is said before anything is measured
+    for name in args.names or bench.PLACES:
+        outcome = resolve_name(f"bench.{bench.PLACES[name]}")(options)
+        print_outcome(outcome, console)
+        told[name] = asdict(outcome)
+        if args.json:
+            write_json(args.json, told)
     return 0

@@ -76,7 +76,7 @@ def trials_that_pay(rate: Callable[[int], float], most: int) -> int:
     while count < most:
         more = min(2 * count, most)
         faster = rate(more)
-        if faster < WORTH * best:
+        if not faster or faster < WORTH * best:  # nothing, where not even one fits any more
             break
         count, best = more, faster
     return count

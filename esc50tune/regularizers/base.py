@@ -30,7 +30,7 @@ class Regularizer:
         Knobs: its knobs. Off, it changes no bit of a run.
         on: the knob values that its arm in a sweep starts from.
         wave_knobs: those of its knobs that change waveforms in a way that cannot be done to features made beforehand.
-        only_targets: True if its `on_batch` leaves the clips as they are.
+        only_targets: True if its `on_batch` neither changes the clips nor looks at them.
     """
 
     name: ClassVar[str]

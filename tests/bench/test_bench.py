@@ -139,6 +139,23 @@ def test_it_prints_the_machine_a_table_and_notes_and_writes_the_figures(made_up,
     assert told["steps"]["figures"] == {"rounds": 3}
 
 
+def test_what_was_measured_is_there_though_a_later_benchmark_fails(made_up, monkeypatch, tmp_path):
+    def fail(options: Options) -> Outcome:
+        raise UserError("no memory left")
+
+    monkeypatch.setattr(floor, "run", fail)
+    monkeypatch.setitem(bench.PLACES, "floor", "floor:run")
+    with pytest.raises(UserError, match="no memory"):
+        call(monkeypatch, "--json", str(tmp_path / "told.json"))
+    assert json.loads((tmp_path / "told.json").read_text())["steps"]["figures"] == {"rounds": 3}
+
+
+def test_figures_that_cannot_be_written_are_told_before_anything_is_measured(made_up, monkeypatch, capsys, tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        call(monkeypatch, "--json", str(tmp_path / "nowhere/told.json"))
+    assert "Made up" not in capsys.readouterr().out
+
+
 def test_a_table_is_whole_where_no_terminal_is_wide_enough(capsys):
     cells = tuple(f"the figure of column {number}" for number in range(9))
     run.print_outcome(Outcome("Wide", cells, [cells], ()), Console())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
@@ -14,8 +16,9 @@ from esc50tune.data.batch import Batch
 from esc50tune.data.clips import TrialData
 from esc50tune.features import once
 from esc50tune.features.logmel import LogMel
+from esc50tune.models import Model
 from esc50tune.regularizers import active
-from esc50tune.regularizers.base import Regularizer
+from esc50tune.regularizers.base import Auxiliary, Regularizer
 from esc50tune.speedups import without
 from esc50tune.trial import Trainer, train_trial
 from tests.conftest import SMALL
@@ -65,6 +68,27 @@ def test_a_regularizer_of_someone_else_is_taken_to_change_waveforms(tones_data: 
     methods = [*active(config), Louder(config)]
     data = once.fitted(LogMel(config), config, tones_data, methods, CPU)
     assert (data.train, data.val.are_features) == (tones_data.train, True)
+
+
+def test_a_task_about_the_waveforms_sees_waveforms(tones_data: TrialData) -> None:
+    class Loudness(Regularizer):
+        def auxiliary(self, model: Model, frames: Tensor, batch: Batch) -> Auxiliary | None:
+            return None
+
+    config = TrialConfig.from_flat(SMALL)
+    assert once.fitted(LogMel(config), config, tones_data, [Loudness(config)], CPU) is tones_data
+
+
+def test_a_feature_built_on_another_is_not_taken_for_one_with_other_knobs(tones_data: TrialData) -> None:
+    class Louder(LogMel):
+        class Knobs(BaseModel):
+            pass
+
+    for frames in (100, 80):  # both with the same window, so that one's statistics fit the other
+        config = TrialConfig.from_flat(SMALL | {"logmel_frames_per_second": frames})
+        feature = Louder(config)
+        there = once.fitted(feature, config, tones_data, [], CPU).val.waves([0])
+        assert there.shape == feature(tones_data.val.waves([0])).shape
 
 
 def test_what_takes_too_much_memory_is_computed_in_each_step(
@@ -129,6 +153,18 @@ def test_what_is_kept_is_that_of_the_trials_own_clips_and_knobs(tones_data: Tria
             torch.testing.assert_close(a, b)
         expected = feature(data.val.waves([2, 0]))
         torch.testing.assert_close(there.data.val.batch([2, 0], CPU).waves, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_trials_of_two_threads_do_not_take_each_others_features(tones_data: TrialData) -> None:
+    swapped, config = TrialData(tones_data.val, tones_data.train), TrialConfig.from_flat(SMALL)
+
+    def right(data: TrialData) -> bool:
+        trainer = Trainer(config, data, CPU)
+        expected = trainer.classifier.feature(data.val.waves([0]))
+        return torch.allclose(trainer.data.val.waves([0]), expected, rtol=1e-5, atol=1e-4)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(right, [tones_data, swapped] * 20))
 
 
 def test_a_trial_that_augments_leaves_features_for_the_next_that_does_not(tones_data: TrialData) -> None:

@@ -38,6 +38,7 @@ def test_as_many_trials_fit_as_one_and_a_half_of_the_measured_peak_do(peak: int,
         ({1: 100, 2: 102}, 8, 1),
         ({1: 100, 2: 150, 3: 200}, 3, 3),
         ({1: 100, 2: 150, 4: 0.0}, 8, 2),  # 4 do not fit
+        ({1: 0.0, 2: 0.0}, 8, 1),  # none fits: another program has the memory
         ({}, 1, 1),  # nothing to try
     ],
 )
