@@ -30,9 +30,10 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     for row in outcome.rows:
         table.add_row(*row)
     # Whole in a file, and where the terminal is too narrow, too: half a figure is none.
-    wide = Measurement.get(console, console.options.update(max_width=1_000), table).maximum
-    console.size = ConsoleDimensions(max(console.width, wide), console.height)
+    size, wide = console.size, Measurement.get(console, console.options.update(max_width=1_000), table).maximum
+    console.size = ConsoleDimensions(max(size.width, wide), size.height)
     console.print(table)
+    console.size = size
     for note in outcome.notes:
         say(console, note)
 

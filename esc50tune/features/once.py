@@ -55,6 +55,7 @@ def fitted(
     the same in every epoch: on each side whose waveforms no method changes or looks at."""
     global _last
     if not feature.is_fixed or not speedups.is_on("features"):
+        _last = None  # the memory is this trial's
         fit(feature, data, device)
         return data
     # Those of all features: one that builds on another reads the other's, too.

@@ -137,18 +137,11 @@ def test_a_trial_calls_its_feature_once_a_clip(tones_data: TrialData, monkeypatc
 def test_what_is_kept_is_that_of_the_trials_own_clips_and_knobs(tones_data: TrialData) -> None:
     config = TrialConfig.from_flat(SMALL)
     other, swapped = TrialConfig.from_flat(SMALL | {"logmel_bands": 12}), TrialData(tones_data.val, tones_data.train)
-    trials = [
-        (config, tones_data),
-        (config, swapped),
-        (other, swapped),
-        (other, tones_data),
-        (config, tones_data),
-    ]
-    for knobs, data in trials:
+    trials = [(config, tones_data), (config, swapped), (other, swapped), (other, tones_data), (config, tones_data)]
+    with without("features"):
+        features = [Trainer(knobs, data, CPU).classifier.feature for knobs, data in trials]
+    for (knobs, data), feature in zip(trials, features, strict=True):
         there = Trainer(knobs, data, CPU)
-        with without("features"):
-            plain = Trainer(knobs, data, CPU)
-        feature = plain.classifier.feature
         for a, b in zip(there.classifier.feature.state_dict().values(), feature.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b)
         expected = feature(data.val.waves([2, 0]))
@@ -171,3 +164,10 @@ def test_a_trial_that_augments_leaves_features_for_the_next_that_does_not(tones_
     assert kept(tones_data, mixup=0.4) == (False, True)
     assert kept(tones_data) == (True, True)
     assert kept(tones_data, shift=1.0) == (False, True)
+
+
+def test_a_trial_on_raw_audio_gives_the_memory_of_kept_features_back(tones_data: TrialData) -> None:
+    kept(tones_data)
+    assert once._last is not None
+    kept(tones_data, feature="raw")
+    assert once._last is None
