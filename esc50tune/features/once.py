@@ -13,6 +13,7 @@ import torch
 
 from esc50tune import speedups
 from esc50tune.data.clips import Clips, ClipsInMemory, TrialData, batches
+from esc50tune.features import FEATURES
 from esc50tune.features.base import Feature
 from esc50tune.regularizers.base import Regularizer
 
@@ -53,11 +54,13 @@ def fitted(
     """Let the feature learn from the training clips; return the clips, as their features on `device` where these are
     the same in every epoch: on each side whose waveforms no method changes."""
     global _last
-    if not feature.is_fixed or not speedups.is_on("features"):
+    has_task = any(overrides(method, "auxiliary") for method in methods)  # which may be of the waveforms
+    if has_task or not feature.is_fixed or not speedups.is_on("features"):
         fit(feature, data, device)
         return data
-    knobs = tuple(getattr(config, name) for name in ("sample_rate", "clip_seconds", *feature.Knobs.model_fields))
-    key = (type(feature), knobs, device)
+    # Those of all features: one that builds on another, such as log-mel with its changes over time, reads its knobs.
+    names = ("sample_rate", "clip_seconds", *(name for each in FEATURES.values() for name in each.Knobs.model_fields))
+    key = (type(feature), tuple(getattr(config, name) for name in names), device)
     if _last is None or _last.key != key or _last.data is not data:
         _last = None  # first, so that two are never held
         _last = Computed(key, data, feature, device)

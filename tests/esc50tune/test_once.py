@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from esc50tune.config import TrialConfig
@@ -14,8 +15,9 @@ from esc50tune.data.batch import Batch
 from esc50tune.data.clips import TrialData
 from esc50tune.features import once
 from esc50tune.features.logmel import LogMel
+from esc50tune.models.base import Model
 from esc50tune.regularizers import active
-from esc50tune.regularizers.base import Regularizer
+from esc50tune.regularizers.base import Auxiliary, Regularizer
 from esc50tune.speedups import without
 from esc50tune.trial import Trainer, train_trial
 from tests.conftest import SMALL
@@ -65,6 +67,26 @@ def test_a_regularizer_of_someone_else_is_taken_to_change_waveforms(tones_data: 
     methods = [*active(config), Louder(config)]
     data = once.fitted(LogMel(config), config, tones_data, methods, CPU)
     assert (data.train, data.val.are_features) == (tones_data.train, True)
+
+
+def test_a_further_task_sees_waveforms(tones_data: TrialData) -> None:
+    class Loudness(Regularizer):
+        def auxiliary(self, model: Model, frames: Tensor, batch: Batch) -> Auxiliary:
+            return Auxiliary(batch.waves.std(), {})
+
+    config = TrialConfig.from_flat(SMALL)
+    assert once.fitted(LogMel(config), config, tones_data, [Loudness(config)], CPU) is tones_data
+
+
+def test_a_feature_that_builds_on_another_is_not_kept_for_other_knobs_of_that_one(tones_data: TrialData) -> None:
+    class Doubled(LogMel):
+        class Knobs(BaseModel):
+            """None of its own."""
+
+    for bands in (16, 12):
+        config = TrialConfig.from_flat(SMALL | {"logmel_bands": bands})
+        data = once.fitted(Doubled(config), config, tones_data, [], CPU)
+        assert data.train.batch([0], CPU).waves.shape[1] == bands
 
 
 def test_what_takes_too_much_memory_is_computed_in_each_step(
