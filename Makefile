@@ -33,7 +33,7 @@ gpu-check: .venv/installed  ## all that needs a GPU, in at most nine minutes; a 
 # Written last, so that an installation cut in the middle is taken up again.
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"error: Python 3.10 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}; set PYTHON=..., for instance: make PYTHON=python3.12")'
-	@echo "installing into .venv (about 6 GB on Linux, a few minutes)"
+	@echo "installing into .venv (about 6 GB on Linux, a few minutes, the last one or two of them without a word)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(PIP_FLAGS) --requirement requirements.txt
 	touch $@

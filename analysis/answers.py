@@ -98,10 +98,12 @@ def headline(outcome: Outcome | None) -> str:
         return "Nothing here is confirmed: the sweep only nominates."
     if not outcome.comparisons:
         return "No two confirmed arms are compared with each other."
+    if len(outcome.comparisons) == 1:
+        (found,) = outcome.comparisons.values()
+        return f"One comparison: {found.verdict}."
     counts = Counter(found.verdict for found in outcome.comparisons.values())
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts, key=lambda word: (word not in SEEN, word))]
-    comparisons = f"{len(outcome.comparisons)} comparison{'s' * (len(outcome.comparisons) > 1)}"
-    return f"Of {comparisons}: {', '.join(parts)}."
+    return f"Of {len(outcome.comparisons)} comparisons: {', '.join(parts)}."
 
 
 def nominations(results: Results, names: Callable[[str], str]) -> list[Sentence]:

@@ -67,7 +67,12 @@ def unequal_budgets(results: Results) -> Iterator[str]:
         yield f"Unequal budgets: {dealt.max()} trials for {dealt.idxmax()}, {dealt.min()} for {dealt.idxmin()}."
     epochs = results.trials.groupby("arm")["epochs"].sum().reindex(arms, fill_value=0)
     if epochs.max() > UNEQUAL * epochs.min():
-        why = "some trials have not ended" if results.unended else "early stopping spent them where it saw promise"
+        ends = results.trials.loc[results.trials["arm"] == epochs.idxmin(), "reason"]
+        why = "early stopping spent them where it saw promise"
+        if results.unended:
+            why = "some trials have not ended"
+        elif ends.isin(["error", "diverged"]).any():
+            why = f"trials of {epochs.idxmin()} failed or diverged"
         yield (
             f"Unequal budgets: {epochs.max():,} epochs for {epochs.idxmax()}, {epochs.min():,} for {epochs.idxmin()}; "
             f"{why}."

@@ -38,7 +38,11 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
     study.add_argument("--encodec-weights", metavar="W", help="pretrained (default), untrained, or a file of them")
     study.add_argument("--preset", metavar="NAME", help="small (default without a GPU), full (with one), seed")
     study.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a knob (docs/knobs.md) in every arm"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix a knob (docs/knobs.md) in every arm; may be repeated",
     )
     study.add_argument("--test-fold", type=at_least(0), metavar="N", help="fold that no search sees (default 5)")
     study.add_argument("--val-fold", type=at_least(0), metavar="N", help="fold that selects (default 4)")

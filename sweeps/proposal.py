@@ -65,7 +65,7 @@ def propose(results: Results, plan: Confirmation, difference: float, share: Shar
         f"{seeds} seeds find a true difference of {100 * difference:g} points {where} 8 of 10 studies of this design:",
     )
     say(console, f"{runs} runs on {len(plan.folds)} folds, about {clock(cost(plan, seeds) / share.slots)} ({share})")
-    say(console, f"nothing was started: {command(plan, seeds)}")
+    say(console, f"nothing was started: {command(plan, seeds)}", whole=True)
     return 0
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -36,10 +37,16 @@ def checkpoint_path(folder: Path, number: int) -> Path:
     return folder / "checkpoints" / f"trial-{number:04d}.pt"
 
 
+def no_debugger(*_: object, **__: object) -> NoReturn:
+    """Take the place of Ray's debugger, which would wait without a word until somebody joins it."""
+    raise RuntimeError("no one can answer a breakpoint() in a sweep: take it out, or step through with --debug")
+
+
 def run_confirmation(spec: dict[str, Any], freight: Freight) -> None:
     """Train a frozen configuration on all folds but one, and only then open that one, once, and predict it."""
     torch.set_num_threads(spec["threads"])
     keep_freed_memory()
+    sys.breakpointhook = no_debugger
     folder, fold = unpack(spec["cache"], freight), spec["fold"]
 
     def test(trainer: Trainer) -> dict[str, float]:
@@ -65,6 +72,7 @@ def run_trial(spec: dict[str, Any], freight: Freight) -> None:
     """
     torch.set_num_threads(spec["threads"])
     keep_freed_memory()
+    sys.breakpointhook = no_debugger
     data = search_data(unpack(spec["cache"], freight), Split(tuple(spec["train"]), spec["val"], spec["test"]))
     checkpoint = checkpoint_path(Path(spec["results"]), spec["trial"])
     # Ray hides no GPU from a trial that was given none, so the device is named.

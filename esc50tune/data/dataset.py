@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,8 +95,8 @@ def read_dataset(root: Path) -> Dataset:
             raise UserError(f"no folder '{root}'; give one in ESC-50's layout (meta/esc50.csv and audio/)")
         if not path.is_file():
             raise UserError(
-                f"'{root}' is not in ESC-50's layout: there is no '{path}'; `python -m esc50tune.data make {root} OUT` "
-                "makes that layout of one folder a class"
+                f"'{root}' is not in ESC-50's layout: there is no '{path}'; "
+                f"`python -m esc50tune.data make {shlex.quote(str(root))} OUT` makes that layout of one folder a class"
             )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -90,7 +90,7 @@ def gather(root: Path) -> tuple[list[Take], list[Path]]:
             source = clean(entry.name) if entry.is_dir() else f"{clean(folder.name)}/{clean(entry.name)}"
             for path in visible(entry.rglob("*"), root) if entry.is_dir() else [entry]:
                 name = "/".join(map(clean, path.relative_to(root).parts))
-                if path.is_file():
+                if path.is_file() or not path.exists():  # a link to nothing is named
                     takes.append(Take(path, clean(folder.name), name, source, path == entry))
     return takes, strays
 

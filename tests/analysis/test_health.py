@@ -139,6 +139,13 @@ def test_unequal_epochs_of_a_sweep_that_was_cut_are_not_laid_to_early_stopping(s
     assert sentence.endswith(" for mixup; some trials have not ended.")
 
 
+def test_unequal_epochs_of_an_arm_that_failed_are_not_laid_to_early_stopping(sweep: Path) -> None:
+    trials = healthy()
+    trials["mixup"] = [trial | {"epochs": 1, "reason": "error"} for trial in trials["mixup"]]
+    (sentence,) = (sentence for sentence in found(sweep, trials) if sentence.startswith("Unequal budgets"))
+    assert sentence.endswith(" for mixup; trials of mixup failed or diverged.")
+
+
 @pytest.mark.parametrize(("reason", "word"), [("diverged", "Diverged"), ("error", "Failed")])
 def test_lost_trials_are_named_by_arm(sweep: Path, reason: str, word: str) -> None:
     sentences = found(sweep, changed("mixup", 0, reason=reason))

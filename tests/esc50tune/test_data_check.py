@@ -24,6 +24,7 @@ from esc50tune.data.dataset import COLUMNS, read_dataset
 from esc50tune.data.examine import examine
 from esc50tune.data.lines import counted, say, watched
 from esc50tune.data.locate import usual_seconds
+from esc50tune.errors import UserError
 from tests.conftest import RATE, ended, write_dataset
 
 ESC10 = Path(__file__).parents[2].parent / "shared" / "esc10"
@@ -154,10 +155,12 @@ def test_a_csv_that_cannot_be_read_has_one_line(folder: Path, said, spoil: Calla
     assert "esc50.csv" in found.errors[0]
 
 
-def test_a_folder_without_csv_is_told_what_makes_one(folder: Path, said) -> None:
-    (folder / "meta" / "esc50.csv").unlink()
-    (error,) = said().errors
-    assert "python -m esc50tune.data make" in error
+def test_a_folder_without_csv_is_told_what_makes_one(tmp_path: Path) -> None:
+    folder = tmp_path / "my sounds"
+    folder.mkdir()
+    with pytest.raises(UserError) as error:
+        read_dataset(folder)
+    assert f"`python -m esc50tune.data make '{folder}' OUT`" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "x" * 300])

@@ -141,10 +141,12 @@ def test_what_is_no_audio_is_named_and_left_out_and_hidden_files_are_passed_over
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"no audio" * 20)
     (root / "empty").mkdir()
+    (root / "dog" / "moved.wav").symlink_to("nowhere.wav")
     said = made(root, place / "out")
     assert len(rows_of(place / "out")) == 10
     assert sorted(line for line in said if line.startswith("left out")) == [
         "left out  1 file, in no class's folder: readme.md",
+        "left out  1 file, missing: dog/moved.wav",
         "left out  1 file, truncated: dog/cut.wav",
         "left out  2 files, not audio, or damaged: dog/notes.txt, dog/x.raw",
     ]
