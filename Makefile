@@ -10,7 +10,8 @@ BIN := .venv/bin
 sweep: .venv/installed  ## 40 trials on this machine, then the tables
 	$(BIN)/python sweeps/regularization.py --num-samples 40 $(ARGS)
 
-resume: NAME ?= $(shell ls -td results/*/ 2>/dev/null | head -1)
+# The one that ran last: a report that is made later does not change that.
+resume: NAME ?= $(patsubst %/manifest.json,%,$(shell ls -t results/*/manifest.json 2>/dev/null | head -1))
 resume: .venv/installed  ## go on with the newest sweep, or with NAME=results/...
 	@test -n "$(NAME)" || { echo "error: there is no sweep in results/ to go on with; \`make sweep\` starts one" >&2; exit 2; }
 	$(BIN)/python sweeps/regularization.py --resume "$(NAME)" $(ARGS)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,26 @@ def check_reachable(address: str) -> None:
         ) from None
 
 
+@contextmanager
+def interrupt_held() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end: where one cuts Ray's start, the process may crash as it ends. A second one does
+    not wait."""
+    held: list[int] = []
+
+    def hold(number: int, _: object) -> None:
+        if held:
+            raise KeyboardInterrupt
+        held.append(number)
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
 def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) -> None:
     """Start Ray on this machine.
 
@@ -135,7 +156,7 @@ def start_ray(machines: Sequence[Machine], dashboard: bool, console: Console) ->
         UserError: it does not start.
     """
     try:
-        with console.status("starting Ray"):
+        with console.status("starting Ray"), interrupt_held():
             context = ray.init(
                 address="local",
                 num_cpus=total(machines).cpus,

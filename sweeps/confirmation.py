@@ -26,7 +26,7 @@ from esc50tune.errors import UserError
 from esc50tune.files import write_whole
 from esc50tune.seeds import derive_seed
 from sweeps import events
-from sweeps.manifest import FILE, describe_run, write_manifest
+from sweeps.manifest import FILE, code_changes, describe_run, write_manifest
 from sweeps.state import Trial
 
 FOLDER = "confirm"
@@ -187,9 +187,10 @@ class Confirmation:
         now, before = origin(manifest), read_manifest(self.folder)
         for what, was in (origin(before) if before else {}).items():
             if was != now[what]:
+                changes = code_changes(before) if what == "code" else ""
                 raise UserError(
-                    f"'{self.folder}' was begun with {what} {was}, and this is {now[what]}: runs that are compared "
-                    f"must share it; go back to it, or move '{self.folder}' away to start anew"
+                    f"'{self.folder}' was begun with {what} {was}, and this is {now[what]}{changes}: runs that are "
+                    f"compared must share it; go back to it, or move '{self.folder}' away to start anew"
                 )
         try:
             (self.folder / "predictions").mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from esc50tune.files import write_whole
 FORMAT = 1  # raise it when a reader of older folders would misread a newer one
 FILE = "manifest.json"
 PACKAGES = ("torch", "torchaudio", "encodec", "ray", "optuna", "numpy", "pandas", "scipy", "soundfile")
+MOST_NAMED = 5  # files in a message
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,6 +39,23 @@ def code_fingerprint() -> str:
     for path in sorted(path for package in ("esc50tune", "sweeps") for path in (ROOT / package).rglob("*.py")):
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def code_changes(manifest: dict[str, Any]) -> str:
+    """Name the files of the code that are not as at the commit that a manifest tells of, in brackets; nothing where
+    git knows of none."""
+    commit, packages = manifest.get("commit"), ("esc50tune", "sweeps")
+    changed = commit and git("diff", "--name-only", commit, "--", *packages)
+    if changed is None or not commit:
+        return ""
+    new = git("ls-files", "--others", "--exclude-standard", "--", *packages) or ""
+    names = [*changed.splitlines(), *new.splitlines()]
+    if not names:
+        return ""
+    then = ", which had changes of its own then" if manifest.get("dirty") else ""
+    return (
+        f" (not as at commit {commit[:7]}{then}: {', '.join(names[:MOST_NAMED])}{', ...' * (len(names) > MOST_NAMED)})"
+    )
 
 
 def describe_run() -> dict[str, Any]:

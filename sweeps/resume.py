@@ -16,7 +16,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
 from sweeps import events
-from sweeps.manifest import FILE
+from sweeps.manifest import FILE, code_changes
 from sweeps.plan import OF_THE_STUDY, equal_deal
 from sweeps.state import Trial
 from sweeps.trainable import checkpoint_path
@@ -122,6 +122,7 @@ def check_same(before: dict[str, Any], now: dict[str, Any], force: bool) -> list
     pairs |= {name: (before["packages"].get(name), now["packages"].get(name)) for name in SAME_PACKAGES}
     pairs["a GPU for each trial"] = tuple(bool(m["resources"]["share"]["gpus"]) for m in (before, now))
     differ = [f"{name} was {was}, is {is_}" for name, (was, is_) in pairs.items() if was != is_]
+    differ = [told + code_changes(before) * told.startswith("code ") for told in differ]
     for key in SAME_KEYS:
         differ += differences(key, compared(before[key]), compared(now[key]))
     arms = [[(arm["name"], arm["epochs"]) for arm in manifest["arms"]] for manifest in (before, now)]

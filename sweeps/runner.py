@@ -86,8 +86,12 @@ def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, 
     script = f"python {shown(Path(sys.argv[0]))}"
     failed = [trial.number for trial in state.trials.values() if trial.reason == "error"]
     if failed:
-        where = f"--results {shown(folder.parent)} --name {folder.name}"
-        say(console, f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}", whole=True)
+        where = "" if folder.parent == Path("results").absolute() else f"--results {shown(folder.parent)} "
+        say(
+            console,
+            f"see it fail, without Ray: {script} --debug --trial {failed[0]} {where}--name {folder.name}",
+            whole=True,
+        )
     if how != "done":
         there = f" --address {args.address}" if args.address else ""
         there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
@@ -178,6 +182,7 @@ def run_on_ray(
             start_ray(plan.machines, not args.no_dashboard, console)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ray.shutdown()
         end_run(plan.folder, manifest, "interrupted", [])
         return "interrupted"
     try:

@@ -18,7 +18,7 @@ from ray.exceptions import AuthenticationError
 
 import sweeps.runner
 from esc50tune.errors import UserError
-from sweeps.cluster import join_cluster, start_ray
+from sweeps.cluster import interrupt_held, join_cluster, start_ray
 from sweeps.console import Console
 from sweeps.resources import Machine
 from tests.sweeps.scripts import SCRIPT, command, run_here
@@ -94,6 +94,20 @@ def test_the_last_cluster_of_this_machine_that_is_gone_is_said_to_be(monkeypatch
 
 
 @pytest.mark.slow
+def test_a_ctrl_c_waits_until_ray_has_started_and_a_second_one_does_not() -> None:
+    ran = []
+    with pytest.raises(KeyboardInterrupt), interrupt_held():
+        signal.raise_signal(signal.SIGINT)
+        ran.append("all of it")
+    assert ran == ["all of it"]
+    with pytest.raises(KeyboardInterrupt), interrupt_held():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        ran.append("no more")
+    assert ran == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_interrupted_while_ray_starts_it_says_how_to_go_on(
     tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -37,6 +37,16 @@ def test_without_a_sweep_resume_says_what_starts_one(place: Path) -> None:
     assert done.stderr.startswith("error: there is no sweep in results/ to go on with; `make sweep` starts one\n")
 
 
+def test_resume_takes_the_sweep_that_ran_last_whatever_was_written_beside_it_since(place: Path) -> None:
+    for age, name in enumerate(("new", "old")):
+        manifest = place / "results" / name / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+        os.utime(manifest, (1e9 - age, 1e9 - age))
+    (place / "results" / "old" / "report").mkdir()
+    assert '--resume "results/new"' in make(place, "resume").stdout
+
+
 def test_clean_keeps_results_and_recordings_and_says_so(place: Path) -> None:
     for name in ("results/x/events.jsonl", "data/ESC-50/meta/esc50.csv", "sweeps/__pycache__/x.pyc"):
         (place / name).parent.mkdir(parents=True)
