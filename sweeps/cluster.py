@@ -139,6 +139,7 @@ def interrupt_held() -> Iterator[None]:
         if held:
             raise KeyboardInterrupt
         held.append(number)
+        print("stopping, once Ray has started (Ctrl-C again: at once)", file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, hold)
     try:

@@ -258,7 +258,8 @@ def report_end(folder: Path, state: SweepState, trials: int, how: str, console: 
     say(console, f"results   {shown(folder)}, {megabytes(folder):,.1f} MB")
     lost = trials - sum(trial.reason is not None for trial in state.trials.values())
     if how != "done":
-        say(console, f"{how}: {lost} trials have not ended; the tables are made of those that have", "yellow")
+        trials_have = "1 trial has" if lost == 1 else f"{lost} trials have"
+        say(console, f"{how}: {trials_have} not ended; the tables are made of those that have", "yellow")
         return 130 if how == "interrupted" else OUT_OF_TIME
     if lost:
         say(console, f"FAILED: Ray gave up {lost} trials before they ended", "red")

@@ -94,12 +94,13 @@ def test_the_last_cluster_of_this_machine_that_is_gone_is_said_to_be(monkeypatch
 
 
 @pytest.mark.slow
-def test_a_ctrl_c_waits_until_ray_has_started_and_a_second_one_does_not() -> None:
+def test_a_ctrl_c_waits_until_ray_has_started_and_a_second_one_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     ran = []
     with pytest.raises(KeyboardInterrupt), interrupt_held():
         signal.raise_signal(signal.SIGINT)
         ran.append("all of it")
     assert ran == ["all of it"]
+    assert capsys.readouterr().err == "stopping, once Ray has started (Ctrl-C again: at once)\n"
     with pytest.raises(KeyboardInterrupt), interrupt_held():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
