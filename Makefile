@@ -25,7 +25,7 @@ test: .venv/installed  ## linter, formatter, layering, test suite; about 7 minut
 faults: .venv/installed  ## kill processes and Ray nodes under running sweeps; several minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
-bench: .venv/installed  ## how fast it is, beside what would be run otherwise; 25 minutes, idle machine
+bench: .venv/installed  ## how fast it is, beside what would be run otherwise; half an hour, idle machine
 	$(BIN)/python -m bench $(ARGS)
 
 gpu-check: .venv/installed  ## all that needs a GPU, in at most nine minutes; a table, and gpu-check.json
