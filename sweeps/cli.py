@@ -42,7 +42,7 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="fix a knob (docs/knobs.md) in every arm; may be repeated",
+        help="fix a knob of docs/knobs.md in every arm; repeatable",
     )
     study.add_argument("--test-fold", type=at_least(0), metavar="N", help="fold that no search sees (default 5)")
     study.add_argument("--val-fold", type=at_least(0), metavar="N", help="fold that selects (default 4)")

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# those that are written by hand: what is below docs/study is made by `python -m analysis`
-PAGES = [path for pattern in ("*.md", "docs/*.md", "docs/study/*.md") for path in sorted(ROOT.glob(pattern))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?((?:python|make) .*)$", re.MULTILINE)
 
