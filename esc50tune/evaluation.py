@@ -46,7 +46,7 @@ def evaluate(
     """Return means over all `clips`: `loss` (plain cross entropy, nats), `acc`, and the figures of auxiliary tasks."""
     means = Means()
     for indices, logits, tasks in outputs(classifier, clips, device, methods, autocast):
-        labels = clips.labels[indices].to(device)
+        labels = clips.labels[clips.places(indices)].to(device)
         losses, right = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
         means.add({"loss": losses, "acc": right, **figures_of(tasks)})
     return means.read()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from esc50tune.data.batch import Batch
 from esc50tune.data.cache import ClipCache
+from esc50tune.data.sending import send
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 
@@ -46,11 +47,15 @@ class Clips(ABC):
         stored = self.stored(indices)
         return stored[:, None].float().div_(32_768.0) if stored.dtype == torch.int16 else stored
 
+    def places(self, indices: Sequence[int]) -> Tensor:
+        """Return `indices` where the labels lie: to index a GPU's tensor by a list waits for the GPU."""
+        return send(torch.tensor(indices), self.labels.device)
+
     def batch(self, indices: Sequence[int], device: torch.device) -> Batch:
-        targets = F.one_hot(self.labels[indices], self.num_classes).float()
+        targets = F.one_hot(self.labels[self.places(indices)], self.num_classes).float()
         codes = self.codes(indices)
-        codes = None if codes is None else codes.to(device)
-        return Batch.of(self.waves(indices).to(device), targets.to(device), codes, self.are_features)
+        codes = None if codes is None else send(codes, device)
+        return Batch.of(send(self.waves(indices), device), send(targets, device), codes, self.are_features)
 
 
 @dataclass
@@ -64,10 +69,10 @@ class ClipsInMemory(Clips):
     are_features: bool = False
 
     def stored(self, indices: Sequence[int]) -> Tensor:
-        return self.held[indices]
+        return self.held[self.places(indices)]
 
     def codes(self, indices: Sequence[int]) -> Tensor | None:
-        return None if self.held_codes is None else self.held_codes[indices]
+        return None if self.held_codes is None else self.held_codes[self.places(indices)]
 
 
 class ClipSet(Clips):

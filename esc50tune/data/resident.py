@@ -25,13 +25,10 @@ class ResidentClips(Clips):
         self._codes = None if codes[0] is None else torch.cat([part.to(device) for part in codes])
 
     def stored(self, indices: Sequence[int]) -> Tensor:
-        return self._held[self._places(indices)]
+        return self._held[self.places(indices)]
 
     def codes(self, indices: Sequence[int]) -> Tensor | None:
-        return None if self._codes is None else self._codes[self._places(indices)]
-
-    def _places(self, indices: Sequence[int]) -> Tensor:
-        return torch.tensor(indices, device=self._held.device)
+        return None if self._codes is None else self._codes[self.places(indices)]
 
 
 def on_gpu(data: TrialData, device: torch.device) -> TrialData:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from esc50tune.data.batch import Batch
+from esc50tune.data.sending import send
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -43,10 +44,10 @@ class BetweenClass(Regularizer):
         )
 
     def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        waves, targets, size = batch.waves, batch.targets, len(batch)
-        keys = torch.from_numpy(rng.uniform(size=(size, size))).to(waves.device)
-        share = torch.from_numpy(rng.uniform(size=size)).to(waves)
-        chosen = torch.from_numpy(rng.uniform(size=size) < self.config.between_class).to(waves.device)
+        waves, targets, size, device = batch.waves, batch.targets, len(batch), batch.waves.device
+        keys = send(rng.uniform(size=(size, size)), device)
+        share = send(rng.uniform(size=size), device).to(waves.dtype)
+        chosen = send(rng.uniform(size=size) < self.config.between_class, device)
         labels = targets.argmax(1)
         apart = labels[:, None] != labels[None, :]
         other = keys.masked_fill(~apart, -1.0).argmax(1)

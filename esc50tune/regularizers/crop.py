@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel
 
 from esc50tune.data.batch import Batch
+from esc50tune.data.sending import send
 from esc50tune.knobs import knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -54,10 +55,10 @@ class Crop(Regularizer):
 
     def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
         whole, length = self.lengths(batch)
-        start = torch.from_numpy(rng.integers(0, whole - length, len(batch), endpoint=True)).to(batch.waves.device)
+        start = send(rng.integers(0, whole - length, len(batch), endpoint=True), batch.waves.device)
         return batch.over_time(start[:, None] + torch.arange(length, device=start.device))
 
     def on_eval(self, batch: Batch) -> Batch:
         whole, length = self.lengths(batch)
         start = torch.linspace(0, whole - length, self.config.crop_views, dtype=torch.float64).round().long()
-        return batch.views((start[:, None] + torch.arange(length)).to(batch.waves.device))
+        return batch.views(send(start[:, None] + torch.arange(length), batch.waves.device))

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from esc50tune.data.sending import send
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -65,8 +66,8 @@ def masked(x: Tensor, axis: int, most: float, rng: np.random.Generator) -> Tenso
     """Set a run of each clip of `x` [B, C, T] along `axis` to 0: up to `most` of it long, anywhere."""
     length = x.shape[axis]
     width = rng.uniform(0.0, most, len(x)) * length
-    start = torch.from_numpy(rng.uniform(0.0, length - width)).to(x.device)
-    end = start + torch.from_numpy(width).to(x.device)
+    start = send(rng.uniform(0.0, length - width), x.device)
+    end = start + send(width, x.device)
     place = torch.arange(length, device=x.device) + 0.5
     hidden = (place >= start[:, None]) & (place < end[:, None])
     return x.masked_fill(hidden[:, None, :] if axis == 2 else hidden[:, :, None], 0.0)

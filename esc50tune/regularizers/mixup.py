@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from pydantic import BaseModel
 
 from esc50tune.data.batch import Batch
+from esc50tune.data.sending import send
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -34,8 +34,8 @@ class Mixup(Regularizer):
     def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
         waves, targets, size, alpha = batch.waves, batch.targets, len(batch), self.config.mixup
         share = rng.beta(alpha, alpha, size)
-        share = torch.from_numpy(np.maximum(share, 1.0 - share)).to(waves)
-        other = torch.from_numpy(rng.permutation(size)).to(waves.device)
+        share = send(np.maximum(share, 1.0 - share), waves.device).to(waves.dtype)
+        other = send(rng.permutation(size), waves.device)
         wave_share, target_share = share[:, None, None], share[:, None]
         mixed = wave_share * waves + (1.0 - wave_share) * waves[other]
         return batch.mixed(mixed, target_share * targets + (1.0 - target_share) * targets[other], other, share)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from esc50tune.data.batch import Batch
+from esc50tune.data.sending import send
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -42,8 +43,8 @@ class Scale(Regularizer):
 
     def on_batch(self, batch: Batch, rng: np.random.Generator) -> Batch:
         size, device = len(batch), batch.waves.device
-        speed = torch.from_numpy(self.config.scale ** rng.uniform(-1.0, 1.0, size)).to(device)
-        place = torch.from_numpy(rng.uniform(size=size)).to(device)
+        speed = send(self.config.scale ** rng.uniform(-1.0, 1.0, size), device)
+        place = send(rng.uniform(size=size), device)
         return replace(batch, waves=play(batch.waves, speed, place))
 
 

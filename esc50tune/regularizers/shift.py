@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel
 
 from esc50tune.data.batch import Batch
+from esc50tune.data.sending import send
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
 
@@ -46,7 +47,7 @@ class Shift(Regularizer):
         sign = np.where(rng.uniform(size=size) < config.polarity, -1.0, 1.0)
         # What leaves a clip at the right returns at the left.
         device = batch.waves.device
-        place = (torch.arange(length, device=device) - torch.from_numpy(offset).to(device)[:, None]) % length
+        place = (torch.arange(length, device=device) - send(offset, device)[:, None]) % length
         turned = batch.over_time(place)
-        factor = torch.from_numpy(gain * sign).to(batch.waves)
+        factor = send(gain * sign, device).to(batch.waves.dtype)
         return replace(turned, waves=turned.waves * factor[:, None, None])

@@ -13,6 +13,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.data.clips import ClipsInMemory, TrialData
 from esc50tune.data.resident import ResidentClips
 from esc50tune.regularizers import REGULARIZERS
+from esc50tune.seeds import stream
 from esc50tune.speedups import without
 from esc50tune.trial import EpochResult, Trainer, train_trial
 from sweeps.cost import measure
@@ -72,15 +73,31 @@ def test_bfloat16_is_close_to_single_precision(name: str) -> None:
         assert a.train_loss == pytest.approx(b.train_loss, rel=0.1)
 
 
-@pytest.mark.parametrize("arm", sorted(set(regularization().arms)))
-def test_every_arm_trains_on_the_gpu(arm: str) -> None:
+def arm_config(arm: str) -> TrialConfig:
     method = regularization().arms[arm]
     small = LATENT | {"model": "causal", "causal_blocks": 2} if arm == "code-lm" else SMALL | method.fixed
     shorter = {"crop_seconds": 0.5} if arm == "crop" else {}
-    config = TrialConfig.from_flat(small | method.own | shorter | {"epochs": 2})
-    results = epochs(config, DEVICE)
+    return TrialConfig.from_flat(small | method.own | shorter | {"epochs": 2})
+
+
+@pytest.mark.parametrize("arm", sorted(set(regularization().arms)))
+def test_every_arm_trains_on_the_gpu(arm: str) -> None:
+    results = epochs(arm_config(arm), DEVICE)
     assert [result.epoch for result in results] == [1, 2]
     assert not any(result.diverged for result in results)
+
+
+@pytest.mark.parametrize("arm", sorted(set(regularization().arms)))
+def test_a_step_does_not_wait_for_the_gpu(arm: str) -> None:
+    trainer = Trainer(arm_config(arm), make_data(arm_config(arm)), DEVICE)
+    streams = {method: stream(0, method.name) for method in trainer.methods}
+    trainer.run_epoch()  # the first steps set up what the later ones use
+    trainer.classifier.train()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_batch([3, 0, 7], streams, 1e-3)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_every_method_is_in_an_arm() -> None:
