@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -100,18 +99,6 @@ def add_wandb_flag(where: argparse._ArgumentGroup) -> None:
         metavar="MODE",
         help="log to Weights & Biases: off (default), online, offline",
     )
-
-
-def seconds(text: str) -> float:
-    """Read a length of time: 90s, 45m, 2h, 1.5h.
-
-    Raises:
-        UserError: it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if match is None or not float(match[1]):
-        raise UserError(f"--time-budget '{text}': give a length of time as 90s, 45m or 2h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> NoReturn:

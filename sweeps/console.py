@@ -1,11 +1,14 @@
-"""How the scripts print lines, paths and times."""
+"""How the scripts print lines and times, and read times."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import rich.console
+
+from esc50tune.errors import UserError
 
 
 class Console(rich.console.Console):
@@ -43,6 +46,18 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def seconds(text: str) -> float:
+    """Read a length of time: 90s, 45m, 2h, 1.5h.
+
+    Raises:
+        UserError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if match is None or not float(match[1]):
+        raise UserError(f"--time-budget '{text}': give a length of time as 90s, 45m or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def percent(share: float) -> str:

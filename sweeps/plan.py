@@ -23,7 +23,7 @@ from esc50tune.inputs import open_clips, open_waves
 from esc50tune.regularizers import active
 from sweeps import halving, ladder
 from sweeps.arms import Arm, make_arms, trial_seed, without_effect
-from sweeps.cli import seconds
+from sweeps.console import seconds
 from sweeps.folder import absolute, check_disk, results_folder
 from sweeps.manifest import describe_run
 from sweeps.presets import Preset, find_preset

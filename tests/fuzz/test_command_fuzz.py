@@ -15,8 +15,9 @@ from esc50tune.config import TrialConfig, parse_setting
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from sweeps.arms import make_arms
-from sweeps.cli import make_parser, seconds
+from sweeps.cli import make_parser
 from sweeps.confirm import make_parser as make_confirm_parser
+from sweeps.console import seconds
 from sweeps.folder import results_folder
 from sweeps.plan import make_plan
 from sweeps.presets import PRESETS

@@ -15,7 +15,7 @@ from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
 from esc50tune.errors import UserError
 from sweeps.arms import make_arms
-from sweeps.cli import seconds
+from sweeps.console import seconds
 from sweeps.driver import LOSSES, Driver
 from sweeps.events import FILE, EventLog
 from sweeps.failure import Failure
