@@ -7,15 +7,13 @@ from statistics import median
 import torch
 
 from bench.base import Options, Outcome
+from bench.packing import small_models
 from bench.timing import alternate, ratios, shown_ratios, shown_seconds
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData
 from esc50tune.features import FEATURES
 from esc50tune.speedups import without
 from esc50tune.trial import Trainer
-from sweeps.arms import make_arms
-from sweeps.presets import PRESETS
-from sweeps.studies import regularization
 
 ARMS = ("baseline", "convnext", "sam", "mixup", "crop")
 TRAINED, EVALUATED, CLASSES = 240, 80, 10  # clips of an epoch of a search on ESC-10
@@ -26,15 +24,9 @@ def run(options: Options) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return outcome({name: measure(config, options) for name, config in configs().items()})
+        return outcome({name: measure(config, options) for name, config in small_models(ARMS).items()})
     finally:
         torch.set_num_threads(threads)
-
-
-def configs() -> dict[str, TrialConfig]:
-    base = {"clip_seconds": 5.0, "encodec_weights": "pretrained"}
-    arms = make_arms(regularization(), ARMS, PRESETS["small"], base, {})
-    return {arm.name: arm.config({}, seed=0) for arm in arms}
 
 
 def measure(config: TrialConfig, options: Options) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,10 +37,10 @@ def models(device: torch.device) -> dict[str, TrialConfig]:
     return small_models()
 
 
-def small_models() -> dict[str, TrialConfig]:
-    """Return the small preset's two models."""
+def small_models(names: Sequence[str] = ("baseline", "convnext")) -> dict[str, TrialConfig]:
+    """Return arms of the small preset, its two models where none are named."""
     base = {"clip_seconds": 5.0, "encodec_weights": "pretrained"}
-    arms = make_arms(regularization(), ["baseline", "convnext"], PRESETS["small"], base, {})
+    arms = make_arms(regularization(), names, PRESETS["small"], base, {})
     return {f"{arm.name}, small": arm.config({}, seed=0) for arm in arms}
 
 

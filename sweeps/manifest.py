@@ -45,8 +45,8 @@ def code_changes(manifest: dict[str, Any]) -> str:
     """Name the files of the code that are not as at the commit that a manifest tells of, in brackets; nothing where
     git knows of none."""
     commit, packages = manifest.get("commit"), ("esc50tune", "sweeps")
-    changed = commit and git("diff", "--name-only", commit, "--", *packages)
-    if changed is None or not commit:
+    changed = git("diff", "--name-only", commit, "--", *packages) if commit else None
+    if changed is None:
         return ""
     new = git("ls-files", "--others", "--exclude-standard", "--", *packages) or ""
     names = [*changed.splitlines(), *new.splitlines()]

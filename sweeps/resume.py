@@ -118,11 +118,11 @@ def check_same(before: dict[str, Any], now: dict[str, Any], force: bool) -> list
     Raises:
         UserError: something differs, and `force` is off or cannot help.
     """
-    pairs = {"code": (before["code"], now["code"])}
-    pairs |= {name: (before["packages"].get(name), now["packages"].get(name)) for name in SAME_PACKAGES}
+    code = before["code"], now["code"]
+    differ = ["code was {}, is {}".format(*code) + code_changes(before)] if code[0] != code[1] else []
+    pairs = {name: (before["packages"].get(name), now["packages"].get(name)) for name in SAME_PACKAGES}
     pairs["a GPU for each trial"] = tuple(bool(m["resources"]["share"]["gpus"]) for m in (before, now))
-    differ = [f"{name} was {was}, is {is_}" for name, (was, is_) in pairs.items() if was != is_]
-    differ = [told + code_changes(before) * told.startswith("code ") for told in differ]
+    differ += [f"{name} was {was}, is {is_}" for name, (was, is_) in pairs.items() if was != is_]
     for key in SAME_KEYS:
         differ += differences(key, compared(before[key]), compared(now[key]))
     arms = [[(arm["name"], arm["epochs"]) for arm in manifest["arms"]] for manifest in (before, now)]

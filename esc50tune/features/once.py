@@ -54,7 +54,8 @@ def fitted(
     """Let the feature learn from the training clips; return the clips, as their features on `device` where these are
     the same in every epoch: on each side whose waveforms no method changes or looks at."""
     global _last
-    if not feature.is_fixed or not speedups.is_on("features"):
+    looked_at = any(overrides(method, "auxiliary") for method in methods)  # its task may be about the waveforms
+    if not feature.is_fixed or looked_at or not speedups.is_on("features"):
         _last = None  # the memory is this trial's
         fit(feature, data, device)
         return data
@@ -67,8 +68,6 @@ def fitted(
         kept = _last = Computed(key, data, feature, device)
     feature.load_state_dict(kept.learned)
     train, val = data.train, data.val
-    if any(overrides(method, "auxiliary") for method in methods):  # its task may be about the waveforms
-        return data
     if all(method.only_targets or not overrides(method, "on_batch") for method in methods):
         train = kept.side("train", feature)
     if val is not None and not any(overrides(method, "on_eval") for method in methods):

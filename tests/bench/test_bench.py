@@ -95,7 +95,7 @@ def test_epochs_are_timed_with_features_computed_once_and_in_each_step(monkeypat
     monkeypatch.setattr(features, "TRAINED", 10)
     monkeypatch.setattr(features, "EVALUATED", 10)
     shown = features.run(ONCE)
-    assert [row[0] for row in shown.rows] == list(features.ARMS)
+    assert [row[0] for row in shown.rows] == [f"{arm}, small" for arm in features.ARMS]
     assert all(len(seconds) == 1 for sides in shown.figures.values() for seconds in sides.values())
     assert all(len(row) == len(shown.columns) for row in shown.rows)
 
