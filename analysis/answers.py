@@ -49,7 +49,7 @@ def answers(results: Results, outcome: Outcome | None) -> list[Answer]:
         for base, others in part.groups.items():
             against = against_words(results.manifest, base)
             heading = f"Against {against}, which gets {accuracy_words(outcome, base)}:"
-            sentences = [compared_sentence(names(arm), outcome.comparisons[arm], against) for arm in others]
+            sentences = [compared_sentence(names(arm), outcome.comparisons[part.name][arm], against) for arm in others]
             found.append(Answer(heading, sentences))
         if part.alone:
             alone = [Sentence(names(arm), f"{accuracy_words(outcome, arm)}.") for arm in part.alone]
@@ -96,14 +96,14 @@ def headline(outcome: Outcome | None) -> str:
     """Say in one sentence what all comparisons amount to."""
     if outcome is None:
         return "Nothing here is confirmed: the sweep only nominates."
-    if not outcome.comparisons:
+    verdicts = [found.verdict for part in outcome.comparisons.values() for found in part.values()]
+    if not verdicts:
         return "No two confirmed arms are compared with each other."
-    if len(outcome.comparisons) == 1:
-        (found,) = outcome.comparisons.values()
-        return f"One comparison: {found.verdict}."
-    counts = Counter(found.verdict for found in outcome.comparisons.values())
+    if len(verdicts) == 1:
+        return f"One comparison: {verdicts[0]}."
+    counts = Counter(verdicts)
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts, key=lambda word: (word not in SEEN, word))]
-    return f"Of {len(outcome.comparisons)} comparisons: {', '.join(parts)}."
+    return f"Of {len(verdicts)} comparisons: {', '.join(parts)}."
 
 
 def nominations(results: Results, names: Callable[[str], str]) -> list[Sentence]:

@@ -38,10 +38,9 @@ def confirmed_tables(results: Results, outcome: Outcome) -> list[Table]:
 
 def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
     block, costs, trials = outcome.confirmed.block, outcome.confirmed.costs(), results.trials["arm"].value_counts()
-    comparisons = {arm: outcome.comparisons[arm] for others in part.groups.values() for arm in others}
     rows = {
         arm: accuracy_cells(outcome.accuracy[arm])
-        | comparison_cells(comparisons.get(arm))
+        | comparison_cells(outcome.comparisons[part.name].get(arm))
         | cost_cells(costs.loc[arm])
         | {"trials": trials.get(arm_of(arm), float("nan")), "seeds": block.seeds, "folds": len(block.folds)}
         for arm in part.members
@@ -70,11 +69,7 @@ def clean_table(results: Results, outcome: Outcome) -> Iterator[Table]:
         return
     fold = outcome.confirmed.manifest["test_fold"]
     arms = dict.fromkeys(arm for part in outcome.parts for arm in part.members)
-    rows = {
-        arm: accuracy_cells(outcome.clean[arm])
-        | {"difference": clean_difference(outcome, arm), "against": outcome.against.get(arm, "–")}
-        for arm in arms
-    }
+    rows = {arm: accuracy_cells(outcome.clean[arm]) | clean_difference(outcome, arm) for arm in arms}
     frame = with_traits(results, rows).drop(columns="feature")
     columns = [
         *accuracy_columns(),
@@ -92,10 +87,11 @@ def clean_table(results: Results, outcome: Outcome) -> Iterator[Table]:
     )
 
 
-def clean_difference(outcome: Outcome, arm: str) -> float:
+def clean_difference(outcome: Outcome, arm: str) -> dict[str, Any]:
     if arm not in outcome.against:
-        return float("nan")
-    return points(outcome.clean[arm][0] - outcome.clean[outcome.against[arm]][0])
+        return {"difference": float("nan"), "against": "–"}
+    base, _ = outcome.against[arm]
+    return {"difference": points(outcome.clean[arm][0] - outcome.clean[base][0]), "against": base}
 
 
 def with_traits(results: Results, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:

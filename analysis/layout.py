@@ -42,6 +42,9 @@ def make_parts(manifest: dict[str, Any], labels: Sequence[str]) -> list[Part]:
         several = len(versus) > 1
         title = f"Baseline (HiFi-GAN discriminator) against {rivals(manifest, versus)}" + ", by feature" * several
         parts.append(Part("baseline-vs-convnext", title, versus, by_feature=several))
+    seen = compared_by_feature(manifest, labels) if reference is None else {}
+    if seen:
+        parts.append(Part("features", "Features, by model: each against the first", seen, by_feature=True))
     if ablation:
         title = f"Regularization ablation: each arm against {reference_words(manifest)}"
         parts.append(Part("regularization-ablation", title, ablation))
@@ -56,6 +59,22 @@ def compared(manifest: dict[str, Any], labels: Sequence[str]) -> dict[str, list[
     """Return the labels that others are compared with, each with those others, all in the manifest's order."""
     against = {arm["name"]: arm["against"] for arm in manifest["arms"]}
     groups = {base: [label for label in labels if against[arm_of(label)] == base] for base in labels}
+    return {base: others for base, others in groups.items() if others}
+
+
+def compared_by_feature(manifest: dict[str, Any], labels: Sequence[str]) -> dict[str, list[str]]:
+    """Return for each model the label that stands for its first feature, with those of the same model on others.
+
+    The first is raw audio, where a model has it; at its lowest rate, which EnCodec and log-mel share.
+    """
+    arms = {arm["name"]: arm["fixed"] for arm in manifest["arms"]}
+    fixed = {label: arms[arm_of(label)] for label in labels}
+    groups: dict[str, list[str]] = {}
+    for model in dict.fromkeys(knobs["model"] for knobs in fixed.values()):
+        own = [label for label in labels if fixed[label]["model"] == model]
+        raw = [label for label in own if fixed[label]["feature"] == "raw"]
+        base = min(raw, key=lambda label: fixed[label]["sample_rate"], default=own[0])
+        groups[base] = [label for label in own if feature_words(fixed[label]) != feature_words(fixed[base])]
     return {base: others for base, others in groups.items() if others}
 
 

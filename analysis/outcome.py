@@ -23,8 +23,7 @@ class Outcome:
     Attributes:
         parts: the tables that the arms stand in.
         accuracy: over all tested folds.
-        comparisons: of the arms that are compared with another.
-        against: the label of that other.
+        comparisons: of each part, by its name, those of its arms that are compared with another.
         clean: accuracy on the fold that the search neither trained nor selected on; empty where that fold was not
             tested.
     """
@@ -32,9 +31,18 @@ class Outcome:
     confirmed: Confirmed
     parts: list[Part]
     accuracy: dict[str, Interval]
-    comparisons: dict[str, Comparison]
-    against: dict[str, str]
+    comparisons: dict[str, dict[str, Comparison]]
     clean: dict[str, Interval]
+
+    @property
+    def against(self) -> dict[str, tuple[str, Comparison]]:
+        """The label of the other, and the comparison, of each arm that has one; of several, that of the first part."""
+        return {
+            arm: (base, self.comparisons[part.name][arm])
+            for part in reversed(self.parts)
+            for base, others in part.groups.items()
+            for arm in others
+        }
 
 
 def make_outcome(results: Results) -> Outcome | None:
@@ -45,12 +53,10 @@ def make_outcome(results: Results) -> Outcome | None:
     correct, folds, sources = confirmed.correct()
     parts = make_parts(results.manifest, list(correct))
     # A table answers one question: p values are adjusted over all of its comparisons, and over no others.
-    found = [one for part in parts for one in compare(correct, part.groups, folds, sources)]
-    comparisons = {one.arm: one for one in found}
-    against = {arm: base for part in parts for base, others in part.groups.items() for arm in others}
+    comparisons = {part.name: {one.arm: one for one in compare(correct, part.groups, folds, sources)} for part in parts}
     clean = accuracies(correct, folds, sources, folds == confirmed.manifest["test_fold"])
     everywhere = accuracies(correct, folds, sources, np.full(len(folds), True))
-    return Outcome(confirmed, parts, everywhere, comparisons, against, clean)
+    return Outcome(confirmed, parts, everywhere, comparisons, clean)
 
 
 def accuracies(

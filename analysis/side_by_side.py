@@ -44,9 +44,11 @@ def confirmed_cells(study: Study, arm: str) -> dict[str, Any]:
     outcome = study.outcome
     if outcome is None or arm not in outcome.accuracy:
         return accuracy_cells((float("nan"),) * 3) | comparison_cells(None) | {"against": "–"}
-    against = {"against": outcome.against.get(arm, "–")}
-    cells = accuracy_cells(outcome.accuracy[arm]) | comparison_cells(outcome.comparisons.get(arm)) | against
-    return cells | ({} if arm in outcome.comparisons else {"in words": "–"})
+    cells = accuracy_cells(outcome.accuracy[arm])
+    if arm not in outcome.against:
+        return cells | comparison_cells(None) | {"against": "–", "in words": "–"}
+    base, found = outcome.against[arm]
+    return cells | comparison_cells(found) | {"against": base}
 
 
 def cautions(studies: Mapping[str, Study]) -> Iterator[str]:

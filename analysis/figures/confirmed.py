@@ -19,7 +19,7 @@ def confirmed_drawings(manifest: dict[str, Any], outcome: Outcome) -> Iterator[D
     """Draw what the confirmed runs say of the arms of a sweep."""
     confirmed = outcome.confirmed
     for part in outcome.parts:
-        rows = [outcome.comparisons[arm] for others in part.groups.values() for arm in others]
+        rows = list(outcome.comparisons[part.name].values())
         labels, marks = row_labels(manifest, part), marks_among(manifest, confirmed, part.members)
         yield forest(part.name, part.title, rows, labels, marks, basis(confirmed))
     arm = shown_arm(manifest["reference"], outcome)

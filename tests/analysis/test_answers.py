@@ -86,7 +86,7 @@ def test_the_headline_counts_the_verdicts(tmp_path: Path) -> None:
 def test_one_comparison_is_not_counted(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", arms=ARMS[:2])
     outcome = make_outcome(load_results(folder))
-    (found,) = outcome.comparisons.values()
+    (found,) = outcome.comparisons["baseline-vs-convnext"].values()
     assert headline(outcome) == f"One comparison: {found.verdict}."
 
 

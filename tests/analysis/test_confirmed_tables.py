@@ -227,6 +227,27 @@ def test_several_features_stand_in_one_table_by_feature(tmp_path: Path) -> None:
     assert table.starts == [False, False, True, False]
 
 
+def test_an_arm_is_compared_with_its_baseline_and_with_its_model_on_raw_audio(tmp_path: Path) -> None:
+    arms = [
+        made_arm("hifigan-raw", None, model="hifigan", feature="raw"),
+        made_arm("convnext-raw", "hifigan-raw", feature="raw"),
+        made_arm("hifigan-logmel", None, model="hifigan"),
+        made_arm("convnext-logmel", "hifigan-logmel"),
+    ]
+    skill = {"hifigan-raw": 0.2, "convnext-raw": 0.4, "hifigan-logmel": 0.6, "convnext-logmel": 0.9}
+    tables = tables_of(write_study(tmp_path / "study", arms=arms, skill=skill, reference=None))
+    by_model, by_feature = tables["baseline-vs-convnext"].frame, tables["features"].frame
+    accuracy = by_feature["accuracy"]
+    assert by_model.loc["convnext-logmel", "difference"] == pytest.approx(
+        accuracy["convnext-logmel"] - accuracy["hifigan-logmel"], abs=0.01
+    )
+    assert by_feature["difference"].dropna().to_dict() == {
+        f"{model}-logmel": pytest.approx(accuracy[f"{model}-logmel"] - accuracy[f"{model}-raw"], abs=0.01)
+        for model in ("hifigan", "convnext")
+    }
+    assert set(by_feature["verdict"]) == {"", "better"}
+
+
 def test_further_configurations_are_compared_as_their_arms_first_is(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", top=2)
     tables = tables_of(folder)

@@ -148,7 +148,7 @@ def test_each_regularizer_is_compared_with_the_plain_convnext(tables: dict) -> N
 
 
 def test_each_convnext_is_compared_with_the_baseline_on_its_feature(architectures: Results) -> None:
-    (table,) = search_tables(architectures)
+    table, _ = search_tables(architectures)
     assert table.name == "baseline-vs-convnext"
     assert table.title.startswith("Baseline (HiFi-GAN discriminator) against 1d ConvNeXt, by feature")
     assert table.frame["difference"].dropna().to_dict() == {
@@ -163,12 +163,12 @@ def test_each_convnext_is_compared_with_the_baseline_on_its_feature(architecture
 
 
 def test_the_rows_against_a_baseline_follow_it_in_the_manifests_order(architectures: Results) -> None:
-    (table,) = search_tables(architectures)
+    table, _ = search_tables(architectures)
     assert list(table.frame.index) == [*list(SCORES)[:8], "causal-lm", "hifigan-untrained", "convnext-untrained"]
 
 
 def test_a_line_parts_the_features_in_the_terminal(architectures: Results, tables: dict) -> None:
-    (table,) = search_tables(architectures)
+    table, _ = search_tables(architectures)
     lines = shown(table).splitlines()
     below = [after.split()[0] for line, after in itertools.pairwise(lines) if line.startswith("──")]
     assert below == [f"hifigan-{feature}" for feature in FEATURES]
@@ -178,7 +178,7 @@ def test_a_line_parts_the_features_in_the_terminal(architectures: Results, table
 
 
 def test_the_features_stand_first_in_the_files_where_there_are_several(architectures: Results, tables: dict) -> None:
-    (table,) = search_tables(architectures)
+    table, _ = search_tables(architectures)
     words = {
         "hifigan-raw": "raw 44.1 kHz",
         "convnext-raw24": "raw 24 kHz",
@@ -198,6 +198,30 @@ def test_the_features_stand_first_in_the_files_where_there_are_several(architect
         assert "feature" not in table.frame
 
 
+def test_each_feature_is_compared_with_raw_audio_at_its_rate_by_model(architectures: Results) -> None:
+    _, table = search_tables(architectures)
+    assert (table.name, table.title[:40]) == ("features", "Features, by model: each against the fir")
+    assert table.starts == [*[False] * 5, True, *[False] * 4]
+    assert list(table.frame["difference"].items())[1:5] == [
+        ("hifigan-raw", -5.0),
+        ("hifigan-logmel", 15.0),
+        ("hifigan-encodec", 25.0),
+        ("hifigan-untrained", -15.0),
+    ]
+    assert table.frame["difference"].dropna()["convnext-raw":].to_dict() == {
+        "convnext-raw": 15.0,
+        "convnext-logmel": 35.0,
+        "convnext-encodec": 40.0,
+        "convnext-untrained": -5.0,
+    }
+
+
+def test_without_raw_audio_features_are_compared_with_the_first(tmp_path: Path) -> None:
+    arms = part(ARCHITECTURES, "convnext-logmel", "convnext-encodec")
+    (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    assert table.frame["difference"].dropna().to_dict() == {"convnext-encodec": 5.0}
+
+
 def test_one_baseline_is_no_table_by_feature(tmp_path: Path) -> None:
     arms = part(ARCHITECTURES, "hifigan-encodec", "causal-lm")
     (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
@@ -207,10 +231,11 @@ def test_one_baseline_is_no_table_by_feature(tmp_path: Path) -> None:
 
 def test_arms_whose_partners_are_missing_have_a_table_beside_the_others(tmp_path: Path) -> None:
     arms = part(ARCHITECTURES, "convnext-raw", "hifigan-logmel", "convnext-logmel", "causal-lm")
-    versus, alone = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    versus, features, alone = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     assert list(versus.frame.index) == ["hifigan-logmel", "convnext-logmel"]
+    assert list(features.frame.index) == ["convnext-raw", "convnext-logmel"]
     assert (alone.name, alone.title) == ("arms", "The sweep's arms, without one to compare with")
-    assert alone.frame["best"].to_dict() == {"convnext-raw": 45.0, "causal-lm": 55.0}
+    assert alone.frame["best"].to_dict() == {"causal-lm": 55.0}
     assert alone.frame["difference"].isna().all()
 
 
@@ -318,7 +343,7 @@ def test_stand_in_data_is_named_in_every_form(tmp_path: Path) -> None:
 
 
 def test_untrained_weights_beside_others_are_marked_in_every_form(architectures: Results) -> None:
-    (table,) = search_tables(architectures)
+    table, _ = search_tables(architectures)
     untrained = ["hifigan-untrained", "convnext-untrained"]
     assert table.title.endswith(" [* UNTRAINED ENCODER]")
     assert table.caption.startswith("* UNTRAINED ENCODER: hifigan-untrained, convnext-untrained: EnCodec with random")
@@ -353,7 +378,7 @@ def test_a_table_of_trained_encoders_has_no_mark_beside_one_that_has(tmp_path: P
 def test_weights_from_a_file_are_neither_and_their_path_is_not_told(tmp_path: Path) -> None:
     arms = with_knobs("causal-lm", encodec_weights="/home/somebody/weights.th")
     results = load_results(write_architectures(tmp_path / "made", arms))
-    (table,) = search_tables(results)
+    table, _ = search_tables(results)
     assert "EnCodec's weights from a file: causal-lm." in table.caption
     assert "UNTRAINED ENCODER: hifigan-untrained, convnext-untrained:" in table.caption
     row = next(row for row in csv_rows(table) if row["arm"] == "causal-lm")
@@ -372,7 +397,7 @@ def test_the_terminal_table_fits_80_columns_uncut(tmp_path: Path) -> None:
 
 def test_the_longest_arms_with_large_figures_fit_80_columns_uncut(tmp_path: Path) -> None:
     arms = [arm | {"parameters": 36_595_186} for arm in ARCHITECTURES]
-    (table,) = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
+    table, _ = search_tables(load_results(write_architectures(tmp_path / "made", arms)))
     large = {"best": 100.0, "difference": -10.0, "full": 10, "trials": 10, "epochs": 10_000, "seconds": 12_345.0}
     text = shown(replace(table, frame=table.frame.assign(**large)))
     assert "…" not in text
