@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import shlex
 import signal
@@ -29,10 +30,12 @@ if sys.version_info[:2] < OLDEST:  # here, before anything is imported that an o
 
 
 class OneSentenceParser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence instead of printing the usage before it."""
+    """Says what is wrong in one sentence instead of printing the usage before it; what a mistyped flag may be."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
+        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
+        close = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+        raise UserError(message + (f"; did you mean '{close[0]}'?" if close else " (see --help)"))
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -182,6 +182,8 @@ def outcome(trial: Trial) -> str:
         return f"diverged in epoch {epochs}"
     last = trial.epochs[-1]
     scored = f"test {percent(last['test_acc'])}" if "test_acc" in last else f"validation {percent(last['val_acc'])}"
+    if trial.reason != "finished" and last["val_loss"] is not None:  # it may be what a trial is stopped by
+        scored += f", loss {last['val_loss']:.3f}"
     return f"{trial.reason or 'waits'} at epoch {epochs}, {scored}"
 
 

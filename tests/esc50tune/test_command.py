@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from esc50tune import command
-from esc50tune.command import end_with, installing
+from esc50tune.command import OneSentenceParser, end_with, installing
+from esc50tune.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -98,3 +99,20 @@ def test_a_module_of_our_own_that_is_not_there_is_a_fault_of_ours() -> None:
 
     with pytest.raises(ModuleNotFoundError):
         end_with(broken)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--num-sample 3", "unrecognized arguments: --num-sample 3; did you mean '--num-samples'?"),
+        ("--nam=x", "unrecognized arguments: --nam=x; did you mean '--name'?"),
+        ("--zzzz", "unrecognized arguments: --zzzz (see --help)"),
+        ("here", "unrecognized arguments: here (see --help)"),
+    ],
+)
+def test_a_mistyped_flag_is_told_with_the_one_it_may_be(line: str, words: str) -> None:
+    parser = OneSentenceParser(allow_abbrev=False)
+    parser.add_argument("--num-samples"), parser.add_argument("--name")
+    with pytest.raises(UserError) as told:
+        parser.parse_args(line.split())
+    assert str(told.value) == words

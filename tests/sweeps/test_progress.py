@@ -19,7 +19,7 @@ from sweeps.studies import regularization
 
 
 def result(epoch: int, val_acc: float, diverged: bool = False) -> dict:
-    return {"epoch": epoch, "val_acc": val_acc, "seconds": 2.0, "diverged": diverged}
+    return {"epoch": epoch, "val_acc": val_acc, "val_loss": 2.0 - val_acc, "seconds": 2.0, "diverged": diverged}
 
 
 @pytest.fixture
@@ -152,6 +152,14 @@ def test_a_trial_that_runs_shows_its_next_rung(shown) -> None:
     assert list(progress.table().columns[1].cells) == ["3", "3"]
     driver.deal()
     assert "runs    convnext #0: epoch 4 of 10, validation 50.0 %" in seen(progress)
+
+
+def test_the_line_of_a_trial_that_waits_at_a_rung_has_the_loss_that_judges_it(shown) -> None:
+    driver, _, output = shown
+    driver.state.scheduler = "halving"
+    driver.deal()
+    run_epochs(driver, 0, [0.5] * 4)
+    assert "convnext #0 waits at epoch 4, validation 50.0 %, loss 1.500; " in output.getvalue()
 
 
 class Tty(io.StringIO):
