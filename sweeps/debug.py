@@ -22,7 +22,7 @@ from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
 from esc50tune.trial import EpochResult, train_trial
 from sweeps.console import Console, percent, say
-from sweeps.opening import print_plan
+from sweeps.opening import print_study
 from sweeps.plan import make_plan
 from sweeps.resources import this_machine
 from sweeps.studies import study_of
@@ -53,7 +53,7 @@ def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, in
     args.arms = args.arm or (args.arms or study_of(args).default[0]).split(",")[0]
     args.num_samples = 1
     plan, console = make_plan(args, [this_machine()]), Console()
-    print_plan(plan, console)
+    print_study(plan, console)
     say(console, f"arm       {args.arms}, {plan.parameters[args.arms]:,} parameters, its default setting")
     data = open_search_data(plan.open_clips(plan.arms[0]), plan.split)
     return plan.config(plan.arms[0]), data, plan.share.cpus

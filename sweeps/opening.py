@@ -13,15 +13,23 @@ from sweeps.resources import total
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Print what opens every run: what will be run, on what, and what was reduced."""
-    split, facts, per_arm = plan.split, plan.facts, plan.trials // len(plan.arms)
+    print_study(plan, console)
+    dealt = f"{plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms"
+    rest = f", {plan.trials} of {plan.asked} in all" * (plan.trials < plan.asked)
+    stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
+    say(console, f"trials    {dealt}{rest}; search {plan.search}, early stopping {stopping}")
+    say(console, f"machine   {total(plan.machines)}; {plan.share}")
+
+
+def print_study(plan: Plan, console: Console) -> None:
+    """Print what is common to all trials: the clips, and what was reduced."""
+    split, facts = plan.split, plan.facts
     if plan.dataset.is_stand_in:
         say(console, STAND_IN_BANNER, style="bold yellow")
     if plan.dropped:
         say(console, f"not run: {', '.join(plan.dropped)}, which every arm has on here")
     for first, second in twins(plan.arms):
         say(console, f"{second} is the same as {first} here")
-    if plan.trials < plan.asked:
-        say(console, f"{plan.trials} of {plan.asked}: {per_arm} for each of {len(plan.arms)} arms")
     say(
         console,
         f"data      {plan.dataset.title}; clips of {plan.arms[0].fixed['clip_seconds']:g} s: {facts['padded']} padded, "
@@ -31,12 +39,6 @@ def print_plan(plan: Plan, console: Console) -> None:
     left_out = f"; {plan.left_out} clips left out: their source has takes on another side" if plan.left_out else ""
     say(console, f"folds     train {', '.join(map(str, split.train))}; select on {split.val}; {test}{left_out}")
     say(console, f"preset    {plan.preset.name}: {plan.preset_says}")
-    stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
-    say(
-        console,
-        f"trials    {per_arm} for each of {len(plan.arms)} arms; search {plan.search}, early stopping {stopping}",
-    )
-    say(console, f"machine   {total(plan.machines)}; {plan.share}")
 
 
 def twins(arms: list[Arm]) -> list[tuple[str, str]]:

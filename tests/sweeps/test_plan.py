@@ -170,7 +170,7 @@ def test_checkpoints_that_are_there_need_no_room(
 def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:
     plan = plan_for(tones_folder, tmp_path, "--num-samples", "8")
     assert plan.trials == 6
-    assert printed(plan).startswith("6 of 8: 2 for each of 3 arms\n")
+    assert "\ntrials    2 for each of 3 arms, 6 of 8 in all; search" in printed(plan)
 
 
 def test_the_plan_follows_the_data(tones_folder: Path, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ ConvNeXt.frames = stop
     assert "(8, 16," in done.stdout  # 8 clips, 16 mel bands
     assert (done.returncode, done.stderr) == (0, "")  # `q` leaves it without a traceback
     assert done.stdout.endswith("left the debugger\n")
+    assert "early stopping" not in done.stdout  # of one trial there is none
 
 
 @pytest.mark.slow
