@@ -70,18 +70,14 @@ def accuracy_words(outcome: Outcome, arm: str) -> str:
 
 def compared_sentence(arm: str, found: Comparison, against: str) -> Sentence:
     """Say what was found of an arm; the words follow from the verdict and the numbers alone."""
+    interval = f"95 % interval {between(points(found.low), points(found.high), signed)}"
     if found.verdict not in SEEN:
-        return Sentence(arm, f"{found.verdict}; {could_have_seen(found)}.", found.verdict)
+        seen = f"{interval}; could have seen ≥ {points(found.detectable):.1f}"
+        which = seen if found.detectable < 1 else "could not have seen any"
+        return Sentence(arm, f"{found.verdict} ({which}).", found.verdict)
     by = points(found.difference)
     how = f"{signed(by)} points over" if by > 0 else f"{signed(-by).removeprefix('+')} points below"
-    interval = between(points(found.low), points(found.high), signed)
-    return Sentence(arm, f"{how} {against} (95 % interval {interval}): {found.verdict}.", found.verdict)
-
-
-def could_have_seen(found: Comparison) -> str:
-    if found.detectable >= 1:
-        return "this design could not have seen any"
-    return f"this design could have seen {points(found.detectable):.1f} points or more"
+    return Sentence(arm, f"{how} {against} ({interval}): {found.verdict}.", found.verdict)
 
 
 def verdict_words(found: Comparison) -> str:

@@ -40,11 +40,11 @@ def found(difference: float, low: float, high: float, verdict: str, detectable: 
         ),
         (
             found(0.003, -0.012, 0.018, "no difference seen"),
-            "mixup: no difference seen; this design could have seen 1.9 points or more.",
+            "mixup: no difference seen (95 % interval -1.2 to +1.8; could have seen ≥ 1.9).",
         ),
         (
             found(0.2, -1.0, 1.0, "no difference seen", detectable=1.0),
-            "mixup: no difference seen; this design could not have seen any.",
+            "mixup: no difference seen (could not have seen any).",
         ),
     ],
 )
