@@ -26,7 +26,7 @@ from esc50tune.errors import UserError
 from esc50tune.files import write_whole
 from esc50tune.seeds import derive_seed
 from sweeps import events
-from sweeps.manifest import FILE, code_changes, describe_run, write_manifest
+from sweeps.manifest import FILE, begin_run, code_changes, describe_run, write_manifest
 from sweeps.state import Trial
 
 FOLDER = "confirm"
@@ -168,7 +168,8 @@ class Confirmation:
         return {"arm": run.frozen.arm, "fold": run.fold, "seed": run.seed, "encoders": self.sweep["encoders"], **data}
 
     def write(self) -> None:
-        """Write the manifest and the list of clips.
+        """Write the manifest and the list of clips. What the first call wrote of itself and of what it froze stays: it
+        is older than every test.
 
         Raises:
             UserError: what is frozen here already was frozen from other data or by other code; or nothing can be
@@ -179,8 +180,6 @@ class Confirmation:
             "data": self.sweep["data"],
             "frozen": [asdict(frozen) for frozen in self.frozen],
             "left_out": self.left_out,
-            "folds": self.folds,
-            "seeds": self.seeds,
             "test_fold": self.test_fold,
             "searched": searched(self.sweep),
         }
@@ -197,7 +196,7 @@ class Confirmation:
             write_clips(self.folder, self.dataset)
         except OSError as error:
             raise UserError(f"'{self.folder}' cannot be written: {error.strerror}") from None
-        write_manifest(self.folder, manifest)
+        write_manifest(self.folder, begin_run(before or manifest) | {"folds": self.folds, "seeds": self.seeds})
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

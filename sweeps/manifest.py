@@ -100,13 +100,11 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
         raise UserError(f"'{folder / FILE}' cannot be written: {error.strerror}") from None
 
 
-def begin_run(manifest: dict[str, Any], forced: list[str]) -> dict[str, Any]:
-    """Return the manifest with one more of its runs: a sweep that is resumed has several."""
+def begin_run(manifest: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the manifest with one more of its runs, of which `more` is told: what is resumed has several."""
     told = describe_run()
     run = {"started": told["created"], **{name: told[name] for name in ("command", "code", "machine")}}
-    return manifest | {
-        "runs": [*manifest.get("runs", []), run | {"resources": manifest["resources"], "forced": forced}]
-    }
+    return manifest | {"runs": [*manifest.get("runs", []), run | more]}
 
 
 def end_run(folder: Path, manifest: dict[str, Any], how: str, retries: list[dict[str, Any]]) -> None:

@@ -71,7 +71,8 @@ def run_sweep(args: argparse.Namespace) -> int:
         make_folder(plan)
     with only_process(plan.folder):
         driver = open_driver(plan, console)
-        manifest = begin_run(before or plan.manifest(), forced) | {"trials": plan.trials}
+        manifest = before or plan.manifest()
+        manifest = begin_run(manifest, resources=manifest["resources"], forced=forced) | {"trials": plan.trials}
         write_manifest(plan.folder, manifest)
         with nothing_lost(f"--resume {shown(plan.folder)}"):
             how = run_on_ray(plan, manifest, driver, caches, args, console)

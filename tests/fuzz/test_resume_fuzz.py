@@ -87,7 +87,7 @@ def resumed(plan: Plan) -> Driver:
     check_same(before, plan.manifest(), force=True)
     state = SweepState(plan.epochs, plan.scheduler)
     driver = Driver(plan.arms, plan.trials, "tpe", plan.seed, EventLog(plan.folder, state.apply), state)
-    write_manifest(plan.folder, begin_run(before, []))
+    write_manifest(plan.folder, begin_run(before, forced=[]))
     return driver
 
 

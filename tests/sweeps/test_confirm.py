@@ -125,6 +125,22 @@ def test_what_is_frozen_stays_frozen(tones: Dataset, tmp_path: Path) -> None:
         plan_confirmation(better, tmp_path, 1, "all", 2)
 
 
+def test_a_later_call_leaves_when_and_by_what_was_frozen_as_it_was(tones: Dataset, tmp_path: Path) -> None:
+    plan(tones, tmp_path, seeds=1).write()
+    rewrite(tmp_path, created="2026-01-02T03:04:05+00:00", command=["confirm.py", "before"])
+    before = json.loads((tmp_path / FOLDER / "manifest.json").read_text())
+    plan(tones, tmp_path, seeds=2).write()
+    after = json.loads((tmp_path / FOLDER / "manifest.json").read_text())
+    assert {name: after[name] for name in before if name not in ("seeds", "runs")} == {
+        name: before[name] for name in before if name not in ("seeds", "runs")
+    }
+    assert (before["seeds"], after["seeds"]) == (1, 2)
+    first, second = after["runs"]
+    assert [first] == before["runs"]
+    assert set(second) == {"started", "command", "code", "machine"}
+    assert second["started"] > before["created"]
+
+
 def rewrite(folder: Path, **changes: Any) -> None:
     """Change entries of the manifest of a second phase."""
     path = folder / FOLDER / "manifest.json"
