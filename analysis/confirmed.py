@@ -93,7 +93,8 @@ class Confirmed:
         return found
 
     def costs(self) -> pd.DataFrame:
-        """Return, by the arms' labels: how many runs there are, the epochs and seconds of all, and the parameters.
+        """Return, by the arms' labels: how many runs there are, the epochs and seconds of all, the mean of their last
+        epochs' training accuracy, and the parameters.
 
         A run that was cut and dealt again counts once, with all its epochs.
         """
@@ -104,6 +105,9 @@ class Confirmed:
             columns=["arm", "epochs", "seconds"],
         )
         costs = frame.groupby("arm").sum().reindex(labels(self.manifest), fill_value=0)
+        last = {runs[event["trial"]]: event["train_acc"] for event in epochs}
+        trained = pd.Series(list(last.values()), [arm for arm, _, _ in last], float)
+        costs["train_acc"] = trained.groupby(level=0).mean().reindex(costs.index)
         costs.insert(0, "runs", [sum(run[0] == arm for run in self.logits) for arm in costs.index])
         costs["parameters"] = [frozen["parameters"] for frozen in self.manifest["frozen"]]
         return costs

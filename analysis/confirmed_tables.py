@@ -40,6 +40,7 @@ def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
     block, costs, trials = outcome.confirmed.block, outcome.confirmed.costs(), results.trials["arm"].value_counts()
     rows = {
         arm: accuracy_cells(outcome.accuracy[arm])
+        | {"train": percent(costs.loc[arm, "train_acc"])}
         | comparison_cells(outcome.comparisons[part.name].get(arm))
         | cost_cells(costs.loc[arm])
         | {"trials": trials.get(arm_of(arm), float("nan")), "seeds": block.seeds, "folds": len(block.folds)}
@@ -49,6 +50,7 @@ def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
     columns = [
         *([Column(text("feature"), "feature", words=True)] if part.by_feature else []),
         *accuracy_columns(),
+        Column(number("train"), "training accuracy, %"),
         *comparison_columns(),
         *cost_columns(),
     ]
@@ -136,7 +138,7 @@ def cost_cells(costs: pd.Series) -> dict[str, Any]:
     runs = costs["runs"] if costs["epochs"] else float("nan")
     return {
         "epochs": round(costs["epochs"] / runs, 1),
-        "seconds": round(costs["seconds"] / runs, 1),
+        "seconds": round(costs["seconds"] / runs, 2),
         "parameters": int(costs["parameters"]),
     }
 

@@ -9,6 +9,7 @@ from analysis.alerts import alerts
 from analysis.confirmed_tables import clean_table, confirmed_tables
 from analysis.effort_tables import effort_tables
 from analysis.error_tables import error_tables
+from analysis.frozen_tables import frozen_tables
 from analysis.health import health_checks
 from analysis.latex import as_latex
 from analysis.load import Results, load_results
@@ -62,7 +63,12 @@ def read_study(folder: Path) -> Study:
     if outcome is None:
         return Study(results, None, search_tables(results), [], effort, health)
     main = confirmed_tables(results, outcome)
-    further = [*clean_table(results, outcome), *error_tables(results, outcome.confirmed)]
+    confirmed = outcome.confirmed
+    further = [
+        *frozen_tables(results, confirmed),
+        *clean_table(results, outcome),
+        *error_tables(results, confirmed),
+    ]
     searched = [*search_tables(results, beside_confirmed=True), *effort]
     return Study(results, outcome, main, further, searched, health)
 

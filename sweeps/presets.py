@@ -86,7 +86,8 @@ PRESETS = {
             front(32, 8, 4) | {"crop_seconds": 1.5, "crop_views": 3},
             front(4, 2, 2) | STANDARDISED,
             {"causal_blocks": 2},
-            "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 (ConvNeXt) of the full width",
+            "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 of the full width (ConvNeXt, with 5 of 18 "
+            "blocks)",
             (
                 ("log-mel (64 bands, 50 frames/s) at 8 kHz", {"feature": "logmel", "sample_rate": 8_000}),
                 ("raw audio in crops of 1.5 s", {"feature": "raw", "crop_seconds": 1.5}),

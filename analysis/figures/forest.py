@@ -50,13 +50,13 @@ def forest(
     verdicts.set_yticks(range(len(rows)), right_labels(rows))
     verdicts.tick_params(length=0)
     verdicts.spines["right"].set_visible(False)
-    return Drawing(name, title, alt_text(title, rows[-1], labels), page)
+    return Drawing(name, title, alt_text(title, max(rows, key=lambda row: abs(row.difference)), labels), page)
 
 
-def alt_text(title: str, best: Comparison, labels: Mapping[str, str]) -> str:
+def alt_text(title: str, most: Comparison, labels: Mapping[str, str]) -> str:
     """Say what a forest shows; its main number is the largest difference."""
-    arm, found = labels[best.arm].replace("\n", " "), " ".join(numbers(best))
-    return f"{title}, one row an arm: the largest difference is that of {arm}, {found} points ({best.verdict})."
+    arm, found = labels[most.arm].replace("\n", " "), " ".join(numbers(most))
+    return f"{title}, one row an arm: the largest difference is that of {arm}, {found} points ({most.verdict})."
 
 
 def draw_row(axes: Axes, place: int, row: Comparison) -> None:

@@ -170,7 +170,13 @@ def test_log_probabilities_may_be_infinite_below(study: Path) -> None:
 
 def test_costs_are_those_of_all_runs_and_a_run_that_was_cut_counts_once(study: Path) -> None:
     costs = confirmed(study).costs()
-    assert costs.loc["mixup"].to_dict() == {"runs": 10, "epochs": 40, "seconds": 60.0, "parameters": 2_000}
+    assert costs.loc["mixup"].to_dict() == {
+        "runs": 10,
+        "epochs": 40,
+        "seconds": 60.0,
+        "train_acc": pytest.approx(0.8),
+        "parameters": 2_000,
+    }
     deal, first, *rest = events_of(study)  # the first run is dealt again, after its first epoch
     cut = {"event": "end", "trial": 0, "arm": deal["arm"], "reason": "interrupted", "epochs": 1}
     again = [event | {"trial": 999} if event["trial"] == 0 else event for event in rest]

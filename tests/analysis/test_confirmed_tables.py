@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import analysis.error_tables
 import analysis.outcome
 from analysis.confirmed_tables import clean_table, confirmed_tables
 from analysis.error_tables import error_tables
+from analysis.frozen_tables import frozen_tables
 from analysis.latex import as_latex
 from analysis.load import load_results
 from analysis.outcome import make_outcome
@@ -36,6 +38,7 @@ def tables_of(folder: Path) -> dict[str, Table]:
     results = load_results(folder)
     outcome = make_outcome(results)
     made = [*confirmed_tables(results, outcome), *clean_table(results, outcome)]
+    made += frozen_tables(results, outcome.confirmed)
     return {table.name: table for table in [*made, *error_tables(results, outcome.confirmed)]}
 
 
@@ -129,6 +132,40 @@ def test_cost_is_that_of_a_run_beside_what_the_search_spent(study: Path) -> None
     row = on_paper(tables_of(study)["regularization-ablation"])["mixup"]
     names = ("epochs a run", "seconds a run", "parameters", "trials spent", "seeds × folds")
     assert [row[name] for name in names] == ["4", "6", "0.00 M", "3", "2 × 5"]
+
+
+def test_training_accuracy_is_that_of_the_last_epochs_of_the_confirmed_runs(study: Path) -> None:
+    path = study / "confirm" / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    trials = [event["trial"] for event in events if event["event"] == "deal" and event["arm"] == "mixup"]
+    for event in events:
+        if event["event"] == "epoch" and event["trial"] in trials[:4] and event["epoch"] == 4:
+            event["train_acc"] = 0.3
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    rows = on_paper(tables_of(study)["regularization-ablation"])
+    assert [rows[arm]["training accuracy, %"] for arm in ("convnext", "mixup")] == ["80.0", "60.0"]  # 4 of 10 at 30 %
+
+
+def test_what_was_frozen_is_told_with_the_knobs_that_the_search_varied(study: Path) -> None:
+    rows = on_paper(tables_of(study)["frozen"])
+    frozen = {one["arm"]: one for one in json.loads((study / "confirm" / "manifest.json").read_text())["frozen"]}
+    lr, mixup = frozen["mixup"]["config"]["lr"], frozen["mixup"]["config"]["mixup"]
+    told = rows["mixup"]
+    assert told["what the search varied"].removesuffix(" (default)") == f"lr {lr:.3g}, mixup {mixup:.3g}"
+    assert told["trial"] == str(frozen["mixup"]["trial"])
+    defaults = {
+        event["trial"] for event in load_results(study).events if event["event"] == "deal" and not event["sampled"]
+    }
+    for arm, row in rows.items():
+        assert row["what the search varied"].endswith("(default)") == (frozen[arm]["trial"] in defaults)
+
+
+def test_each_fold_has_its_accuracy_by_arm(study: Path) -> None:
+    tables = tables_of(study)
+    frame = tables["by-fold"].frame
+    assert list(frame.columns) == [*(f"fold {k}" for k in range(1, 6)), "encoder"]
+    means = frame.drop(columns="encoder").mean(axis=1)
+    assert means["mixup"] == pytest.approx(tables["regularization-ablation"].frame.loc["mixup", "accuracy"])
 
 
 def test_trials_of_an_arm_that_the_searchs_log_has_lost_are_not_counted_as_none(study: Path) -> None:

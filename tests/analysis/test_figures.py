@@ -203,6 +203,11 @@ def test_a_forest_says_numbers_and_verdicts_at_the_right(plot: Drawing) -> None:
     assert plot.alt.endswith("the largest difference is that of shift, +14.0 (+12.5 to +15.5) points (better).")
 
 
+def test_a_forest_is_told_by_its_largest_difference_in_either_direction() -> None:
+    plot = forest("made", "Each arm against another", ROWS[:2], {"mixup": "mixup", "all": "all *"}, [], "")
+    assert plot.alt.endswith("the largest difference is that of all *, −5.0 (−6.0 to −4.0) points (worse).")
+
+
 def test_confirmed_arms_are_compared_with_the_reference_and_with_the_baseline() -> None:
     results, confirmed = made_sweep(), made_confirmed(list(REGULARIZATION))
     drawings, (correct, folds, sources) = drawn(results, confirmed), confirmed.correct()
