@@ -23,8 +23,9 @@ def blocks(text: str) -> list[tuple[str, str, str]]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """Return the words of each command line of a page's code blocks, without its comment."""
-    lines = [line for _, language, block in blocks(text) if language != "python" for line in COMMAND.findall(block)]
+    """Return the words of each command line of a page's code blocks, without its comment; a backslash goes on."""
+    shell = [block.replace("\\\n", "") for _, language, block in blocks(text) if language != "python"]
+    lines = [line for block in shell for line in COMMAND.findall(block)]
     return [shlex.split(line, comments=True) for line in lines]
 
 
