@@ -173,6 +173,4 @@ def cost_columns() -> list[Column]:
         Column(number("epochs", digits=0), "epochs a run"),
         Column(number("seconds", digits=0), "seconds a run", "secs"),
         Column(lambda row: millions(row["parameters"]), "parameters"),
-        Column(number("trials", digits=0), "trials spent"),
-        Column(lambda row: f"{row['seeds']} × {row['folds']}", "seeds × folds"),
     ]
