@@ -20,7 +20,7 @@ test: .venv/installed  ## linter, formatter, layering, test suite; about 10 minu
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 faults: .venv/installed  ## kill processes and Ray nodes under running sweeps; several minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)
