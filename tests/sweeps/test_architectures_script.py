@@ -51,7 +51,7 @@ def test_architectures_are_compared_by_feature_and_untrained_encoders_are_marked
     done = run(*line("architectures", fresh_tones, tmp_path, "--arms", ",".join(arms), "--num-samples", "9"))
     assert done.returncode == 0, done.stdout + done.stderr
     printed, results = " ".join(done.stdout.split()), load_results(tmp_path / "made")
-    assert "8 of 9: 1 for each of 8 arms" in printed
+    assert "1 for each of 8 arms, 8 of 9 in all;" in printed
     assert "hifigan-encodec is the same as hifigan-untrained here" in printed
     assert "against 1d ConvNeXt, by feature [* UNTRAINED ENCODER]" in printed
     assert [arm for arm in arms if f"{arm} *" in printed] == encoded

@@ -15,7 +15,7 @@ from tests.sweeps.scripts import SCRIPT, command, patched, run, run_here
 
 @pytest.mark.slow
 def test_a_sweep_prints_what_it_runs_and_both_tables(whole: Whole) -> None:
-    assert "6 of 7: 2 for each of 3 arms" in whole.printed
+    assert "2 for each of 3 arms, 6 of 7 in all;" in whole.printed
     assert "Baseline (HiFi-GAN discriminator) against 1d ConvNeXt" in whole.printed
     assert "Regularization ablation" in whole.printed
 
