@@ -16,7 +16,7 @@ resume: .venv/installed  ## go on with the newest sweep, or with NAME=results/..
 	@test -n "$(NAME)" || { echo "error: there is no sweep in results/ to go on with; \`make sweep\` starts one" >&2; exit 2; }
 	$(BIN)/python sweeps/regularization.py --resume "$(NAME)" $(ARGS)
 
-test: .venv/installed  ## linter, formatter, layering, test suite; about 10 minutes
+test: .venv/installed  ## linter, formatter, layering, test suite; about 8 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
