@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
 from analysis.caption import errors_caption, warnings
-from analysis.confirmed import Confirmed, arm_of, label_of
-from analysis.layout import mark, traits
+from analysis.confirmed import Confirmed, label_of
+from analysis.confirmed_tables import with_traits
+from analysis.layout import mark
 from analysis.load import Results
 from analysis.provenance import discrepancies
 from analysis.table import Column, Table, arm_name, number, percent, text
@@ -28,11 +27,10 @@ def frozen_table(results: Results, confirmed: Confirmed) -> Table:
             "trial": entry["trial"],
             "validation": percent(entry["val_acc"]),
             "setting": setting(configs.get(entry["trial"]), arms[entry["arm"]]),
-            "encoder": traits(arms[entry["arm"]]["fixed"])["encoder"],
         }
         for entry in confirmed.manifest["frozen"]
     }
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+    frame = with_traits(results, rows).drop(columns="feature")
     columns = [
         Column(arm_name, "arm", words=True),
         Column(number("trial"), "trial"),
@@ -59,12 +57,10 @@ def fold_table(results: Results, confirmed: Confirmed) -> Iterator[Table]:
     if len(folds) == 1:
         return
     correct, fold, _ = confirmed.correct()
-    encoders = {arm["name"]: traits(arm["fixed"])["encoder"] for arm in results.manifest["arms"]}
     rows = {
-        label: {f"fold {k}": percent(right[:, fold == k].mean()) for k in folds} | {"encoder": encoders[arm_of(label)]}
-        for label, right in correct.items()
+        label: {f"fold {k}": percent(right[:, fold == k].mean()) for k in folds} for label, right in correct.items()
     }
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+    frame = with_traits(results, rows).drop(columns="feature")
     columns = [Column(arm_name, "arm", words=True), *(Column(number(f"fold {k}"), f"fold {k}") for k in folds)]
     title = "Accuracy in % by fold, mean of all seeds" + mark(results.stand_in, frame["encoder"])
     yield Table("by-fold", title, errors_caption(results, "Accuracy in %"), frame, columns)

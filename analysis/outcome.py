@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Outcome:
     comparisons: dict[str, dict[str, Comparison]]
     clean: dict[str, Interval]
 
-    @property
+    @cached_property
     def against(self) -> dict[str, tuple[str, Comparison]]:
         """The label of the other, and the comparison, of each arm that has one; of several, that of the first part."""
         return {

@@ -164,7 +164,7 @@ def test_what_was_frozen_is_told_with_the_knobs_that_the_search_varied(study: Pa
 def test_each_fold_has_its_accuracy_by_arm(study: Path) -> None:
     tables = tables_of(study)
     frame = tables["by-fold"].frame
-    assert list(frame.columns) == [*(f"fold {k}" for k in range(1, 6)), "encoder"]
+    assert list(frame.columns) == ["encoder", *(f"fold {k}" for k in range(1, 6))]
     means = frame.drop(columns="encoder").mean(axis=1)
     assert means["mixup"] == pytest.approx(tables["regularization-ablation"].frame.loc["mixup", "accuracy"])
 
