@@ -78,6 +78,8 @@ class ConvNeXt(Model):
         kernel: taps of the depthwise convolutions (odd).
         stem: kernel and stride of the first convolution.
         downsample: kernel and stride between stages.
+        pool: 'mean' over the frames, or 'statistics': with each channel's standard deviation beside it (x-vectors,
+            Snyder et al. 2018).
         branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
     """
 
@@ -111,6 +113,11 @@ class ConvNeXt(Model):
         convnext_downsample: int = knob(
             2, "stride between stages", unit="frames", source="ConvNeXt 2; 4 seed on raw audio", ge=1, le=16
         )
+        convnext_pool: Literal["mean", "statistics"] = knob(
+            "mean",
+            "classify from the mean of all frames, or from their standard deviation as well",
+            source="mean in both ConvNeXts; statistics: x-vectors",
+        )
 
     def __init__(
         self,
@@ -122,6 +129,7 @@ class ConvNeXt(Model):
         kernel: int = 7,
         stem: tuple[int, int] = (4, 4),
         downsample: int = 2,
+        pool: Literal["mean", "statistics"] = "mean",
         branch_layers: BranchLayers = no_branch_layers,
     ) -> None:
         super().__init__()
@@ -142,6 +150,8 @@ class ConvNeXt(Model):
             layers += [block(width, kernel, branch_layers((done + i) / last)) for i in range(depth)]
             done += depth
         self.trunk = nn.Sequential(*layers)
+        self.pool = pool
+        width *= 2 if pool == "statistics" else 1
         self.head = (
             nn.Linear(width, num_classes)
             if seed
@@ -169,6 +179,7 @@ class ConvNeXt(Model):
             config.convnext_kernel,
             (config.convnext_stem_kernel, config.convnext_stem_stride),
             config.convnext_downsample,
+            config.convnext_pool,
             branch_layers_of(config),
         )
 
@@ -184,7 +195,11 @@ class ConvNeXt(Model):
         The seed applies a 1x1 convolution to each frame and then takes the mean; both are linear, so the mean comes
         first here: the same parameters, the same logits, less work.
         """
-        return self.head(frames.mean(-1))
+        pooled = frames.mean(-1)
+        if self.pool == "statistics":
+            deviation = (frames.var(-1, correction=0) + 1e-5).sqrt()  # the root of 0 would have no gradient
+            pooled = torch.cat([pooled, deviation], 1)
+        return self.head(pooled)
 
 
 def initialise_as_published(module: nn.Module) -> None:

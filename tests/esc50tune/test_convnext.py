@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -136,6 +137,24 @@ def test_logits_and_gradients_are_those_of_the_description(form, reference, stem
     )
     x = torch.randn(2, 3, 200, dtype=torch.double)
     assert_same(model, lambda w, x: reference(w, x, stem, downsample, [[1, 4 / 3], [5 / 3], [2]]), x)
+
+
+@pytest.mark.parametrize("form", ["seed", "published"])
+def test_statistics_pooling_classifies_from_mean_and_deviation_of_each_channel(form):
+    torch.manual_seed(0)
+    model = shaken(ConvNeXt(3, 5, form, 4, (1, 1), stem=(2, 2), pool="statistics"))
+    frames = model.frames(torch.randn(2, 3, 40, dtype=torch.double)).detach().numpy()
+    statistics = torch.from_numpy(np.concatenate([frames.mean(2), np.sqrt(frames.var(2) + 1e-5)], axis=1))
+    torch.testing.assert_close(model.classify(torch.from_numpy(frames)), model.head(statistics))
+
+
+@pytest.mark.parametrize(("form", "length"), [("seed", 16), ("published", 8)])
+def test_statistics_pooling_learns_from_a_single_frame(form, length):
+    model = ConvNeXt(3, 5, form, 4, (1, 1), stem=(4, 4), pool="statistics")
+    frames = model.frames(torch.randn(2, 3, length))
+    assert frames.shape[-1] == 1  # it has no deviation, and the root of 0 no slope
+    model.classify(frames).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 @pytest.mark.parametrize(
