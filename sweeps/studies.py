@@ -63,6 +63,7 @@ INPUTS: dict[str, Knobs] = {
 }
 CAUSAL = {"model": "causal", **INPUTS["encodec"]}
 PLAIN = "convnext"
+POOLED = "statistics-pooling"  # no regularizer: it tells whether what is added matters more than what is held back
 # Models that someone adds to the package: each has an arm on every input, and one by its name beside the baseline.
 ADDED = [name for name in MODELS if name not in ("hifigan", "convnext", "causal")]
 COMBINED = ("dropout", "sam", "label-smoothing", "mixup", "shift")
@@ -101,10 +102,11 @@ def regularization(default: tuple[str, ...] = (), base: str | None = None) -> St
         **{model: Method({**plain.fixed, "model": model}) for model in ADDED},
         reference: Method(fixed),
         **alone,
+        **({POOLED: Method(fixed, {"convnext_pool": "statistics"})} if fixed["model"] == "convnext" else {}),
         # It keeps its strengths: that many dimensions cannot be searched with a handful of trials.
         "all": Method(fixed, together, searched=False),
     }
-    against = dict.fromkeys([*alone, "all"], reference) | dict.fromkeys([*ADDED, reference], "baseline")
+    against = dict.fromkeys([*alone, POOLED, "all"], reference) | dict.fromkeys([*ADDED, reference], "baseline")
     return Study(
         "regularization", arms, tuple(reference if name == PLAIN else name for name in default), reference, against
     )

@@ -134,6 +134,7 @@ ALL_BUT_ON = {"sam_rho": 0.05, "mixup": 0.4, "shift": 1.0}  # what the seed pres
         ("convnext", "shift", {"shift": 1.0, "gain_db": 6.0, "polarity": 0.5}),
         ("convnext", "sam", {"sam_rho": 0.05}),
         ("convnext", "weight-decay", {"weight_decay": 0.1}),
+        ("convnext", "statistics-pooling", {"convnext_pool": "statistics"}),
         ("convnext", "all", {**ALL_BUT_ON, "gain_db": 6.0, "polarity": 0.5}),
         ("convnext-raw", "crop", {"crop_seconds": 1.5}),
         ("convnext-logmel", "frequency-mask", {"frequency_mask": 0.2}),
@@ -164,6 +165,11 @@ def test_what_the_seed_preset_has_on_gives_no_arm_of_its_own(base: str, on: list
     names = [*on, "mixup", "shift", "weight-decay", "all"]
     plain, *arms = make([base, *names], study, preset="seed")
     assert without_effect(arms, plain) == on
+
+
+def test_only_a_base_that_pools_frames_so_has_an_arm_that_pools_them_otherwise() -> None:
+    with pytest.raises(UserError, match="no arm is called 'statistics-pooling'"):
+        make(["causal", "statistics-pooling"], regularization(base="causal"))
 
 
 def test_crops_of_the_preset_give_way_to_clips_that_are_no_longer() -> None:
