@@ -18,6 +18,7 @@ from esc50tune.models.base import Model
 from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
 from esc50tune.models.depthwise import DepthwiseConv1d
 from esc50tune.models.pointwise import PointwiseConv1d, PointwiseLinear
+from esc50tune.models.statistics import StatisticsNorm, statistics
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -78,8 +79,8 @@ class ConvNeXt(Model):
         kernel: taps of the depthwise convolutions (odd).
         stem: kernel and stride of the first convolution.
         downsample: kernel and stride between stages.
-        pool: 'mean' over the frames, or 'statistics': with each channel's standard deviation beside it (x-vectors,
-            Snyder et al. 2018).
+        pool: 'mean' over the last stage's frames, or 'statistics': mean and standard deviation over those of every
+            stage, each normed over the batch (x-vectors, Snyder et al. 2018, which take those of one layer).
         branch_layers: gives the layers to put at the end of the branch at a relative depth (0 first, 1 last block).
     """
 
@@ -115,8 +116,8 @@ class ConvNeXt(Model):
         )
         convnext_pool: Literal["mean", "statistics"] = knob(
             "mean",
-            "classify from the mean of all frames, or from their standard deviation as well",
-            source="mean in both ConvNeXts; statistics: x-vectors",
+            "classify from the mean of the last stage's frames, or from mean and standard deviation of every stage's",
+            source="mean in both ConvNeXts; statistics, normed over the batch: x-vectors",
         )
 
     def __init__(
@@ -141,6 +142,7 @@ class ConvNeXt(Model):
             norm(width),
         ]
         last, done = max(sum(depths) - 1, 1), 0
+        self.stage_ends: dict[int, int] = {}  # channels of each stage, by the place of its last block in the trunk
         for stage, depth in enumerate(depths):
             if seed:
                 layers += [nn.Conv1d(width, 2 * width, downsample, downsample), norm(2 * width)]
@@ -149,14 +151,16 @@ class ConvNeXt(Model):
             width *= 2 if seed or stage > 0 else 1
             layers += [block(width, kernel, branch_layers((done + i) / last)) for i in range(depth)]
             done += depth
+            self.stage_ends[len(layers) - 1] = width
         self.trunk = nn.Sequential(*layers)
         self.pool = pool
-        width *= 2 if pool == "statistics" else 1
-        self.head = (
-            nn.Linear(width, num_classes)
-            if seed
-            else nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.Linear(width, num_classes))
-        )
+        if pool == "statistics":
+            size = 2 * sum(self.stage_ends.values())
+            self.head = nn.Sequential(StatisticsNorm(size), nn.Linear(size, num_classes))
+        elif seed:
+            self.head = nn.Linear(width, num_classes)
+        else:
+            self.head = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.Linear(width, num_classes))
         if not seed:
             self.apply(initialise_as_published)
 
@@ -187,7 +191,14 @@ class ConvNeXt(Model):
         stem, length = self.trunk[0].kernel_size[0], x.shape[-1]
         if length < stem:  # padding would let it through
             raise RuntimeError(f"convnext_stem_kernel is {stem}, the clip has {length} samples or frames")
-        return self.trunk(x)
+        if self.pool == "mean":
+            return self.trunk(x)
+        stages = []
+        for place, layer in enumerate(self.trunk):
+            x = layer(x)
+            if place in self.stage_ends:
+                stages.append(statistics(x))
+        return torch.cat(stages, 1)[..., None]  # the whole clip is one stretch
 
     def classify(self, frames: Tensor) -> Tensor:
         """Return logits [B, K] for `frames` [B, C, T].
@@ -195,11 +206,7 @@ class ConvNeXt(Model):
         The seed applies a 1x1 convolution to each frame and then takes the mean; both are linear, so the mean comes
         first here: the same parameters, the same logits, less work.
         """
-        pooled = frames.mean(-1)
-        if self.pool == "statistics":
-            deviation = (frames.var(-1, correction=0) + 1e-5).sqrt()  # the root of 0 would have no gradient
-            pooled = torch.cat([pooled, deviation], 1)
-        return self.head(pooled)
+        return self.head(frames.mean(-1))
 
 
 def initialise_as_published(module: nn.Module) -> None:

@@ -40,6 +40,8 @@ class EMA(Regularizer):
     def after_step(self, classifier: nn.Module) -> None:
         average, weights = list(self.average.parameters()), list(classifier.parameters())
         torch._foreach_lerp_(average, weights, 1.0 - self.config.ema)
+        for kept, latest in zip(self.average.buffers(), classifier.buffers(), strict=True):
+            kept.copy_(latest)  # a norm's running statistics are averages already
 
     def evaluated(self, classifier: nn.Module) -> nn.Module:
         return self.average

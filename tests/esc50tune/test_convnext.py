@@ -140,21 +140,46 @@ def test_logits_and_gradients_are_those_of_the_description(form, reference, stem
 
 
 @pytest.mark.parametrize("form", ["seed", "published"])
-def test_statistics_pooling_classifies_from_mean_and_deviation_of_each_channel(form):
+@torch.no_grad()
+def test_statistics_pooling_classifies_from_mean_and_deviation_of_every_stage(form):
     torch.manual_seed(0)
-    model = shaken(ConvNeXt(3, 5, form, 4, (1, 1), stem=(2, 2), pool="statistics"))
-    frames = model.frames(torch.randn(2, 3, 40, dtype=torch.double)).detach().numpy()
-    statistics = torch.from_numpy(np.concatenate([frames.mean(2), np.sqrt(frames.var(2) + 1e-5)], axis=1))
-    torch.testing.assert_close(model.classify(torch.from_numpy(frames)), model.head(statistics))
+    model = shaken(ConvNeXt(3, 5, form, 4, (2, 1), stem=(2, 2), pool="statistics"))
+    x = torch.randn(6, 3, 40, dtype=torch.double)
+    first, second = blocks(model)[1:]
+    seen: list[np.ndarray] = []
+    for block in (first, second):
+        block.register_forward_hook(lambda _, __, frames: seen.append(frames.numpy()))
+    logits = model(x)
+    expected = np.concatenate([f(stage) for stage in seen for f in (mean_over_time, deviation_over_time)], axis=1)
+    expected = (expected - expected.mean(0)) / np.sqrt(expected.var(0) + 1e-5)  # normed over the clips of the batch
+    norm, linear_layer = model.head
+    expected = torch.from_numpy(expected) * norm.weight + norm.bias
+    torch.testing.assert_close(logits, linear_layer(expected))
+
+
+def mean_over_time(frames: np.ndarray) -> np.ndarray:
+    return frames.mean(2)
+
+
+def deviation_over_time(frames: np.ndarray) -> np.ndarray:
+    return np.sqrt(frames.var(2) + 1e-5)
 
 
 @pytest.mark.parametrize(("form", "length"), [("seed", 16), ("published", 8)])
-def test_statistics_pooling_learns_from_a_single_frame(form, length):
+def test_statistics_pooling_learns_from_one_clip_of_one_last_frame(form, length):
     model = ConvNeXt(3, 5, form, 4, (1, 1), stem=(4, 4), pool="statistics")
-    frames = model.frames(torch.randn(2, 3, length))
-    assert frames.shape[-1] == 1  # it has no deviation, and the root of 0 no slope
-    model.classify(frames).sum().backward()
+    assert model.trunk(torch.randn(1, 3, length)).shape[-1] == 1  # it has no deviation, and the root of 0 no slope
+    model(torch.randn(1, 3, length)).sum().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@torch.no_grad()
+def test_statistics_pooling_evaluates_each_clip_by_itself():
+    model = ConvNeXt(3, 5, width=4, depths=(1, 1), pool="statistics")
+    model(torch.randn(8, 3, 40))
+    x = torch.randn(4, 3, 40)
+    model.eval()
+    torch.testing.assert_close(model(x)[1:2], model(x[1:2]))
 
 
 @pytest.mark.parametrize(

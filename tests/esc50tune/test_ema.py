@@ -50,6 +50,17 @@ def test_after_n_steps_the_average_is_its_closed_form(decay):
     assert torch.equal(model.weight, history[-1])
 
 
+def test_the_average_norms_by_the_running_statistics_of_the_model():
+    model = nn.BatchNorm1d(2)
+    method = EMA(TrialConfig.from_flat(ALL_OFF | {"ema": 0.9}))
+    method.start(model)
+    model(torch.tensor([[1.0, 5.0], [3.0, 9.0]]))
+    method.after_step(model)
+    # torch's momentum of 0.1: from mean 0 and variance 1 to the batch's means 2, 7 and unbiased variances 2, 8
+    torch.testing.assert_close(method.evaluated(model).running_mean, torch.tensor([0.2, 0.7]))
+    torch.testing.assert_close(method.evaluated(model).running_var, torch.tensor([1.1, 1.7]))
+
+
 @pytest.mark.parametrize("model", ["hifigan", "convnext"])
 def test_a_trial_averages_its_weights_after_every_step_from_the_first_weights_on(model, small, tones_data, monkeypatch):
     trainer = trainer_of(small | ALL_OFF | {"model": model, "ema": 0.8, "lr": 0.01}, tones_data)

@@ -65,7 +65,9 @@ def dimensions_of_convolutions(path: Path) -> set[int]:
     return {dimensions.get(node.input[1], 3) for node in graph.node if node.op_type == "Conv"}
 
 
-@pytest.mark.parametrize("kind", ["baseline", "raw", "seed's form", pytest.param("encodec", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["baseline", "raw", "seed's form", "statistics", pytest.param("encodec", marks=pytest.mark.slow)]
+)
 def test_the_file_gives_the_logits_of_the_trainer(kind: str, few: Dataset, tmp_path: Path) -> None:
     trainer, clips = train(few, KINDS[kind], tmp_path / "arm.pt")
     predictor = load_predictor(choose(tmp_path / "arm.pt", False))

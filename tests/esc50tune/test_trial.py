@@ -91,9 +91,17 @@ def test_another_seed_gives_another_trial(small, tones_data):
     assert first["val_loss"] != second["val_loss"]
 
 
-@pytest.mark.parametrize(("model", "form"), [("hifigan", "published"), ("convnext", "seed"), ("convnext", "published")])
-def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(model, form, small, tones_data, tmp_path):
-    flat = small | all_on() | {"model": model, "convnext_form": form, "warmup_epochs": 1.5, "clip_grad": 1.0}
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"model": "hifigan"},
+        {"model": "convnext", "convnext_form": "seed"},
+        {"model": "convnext"},
+        {"model": "convnext", "convnext_pool": "statistics"},
+    ],
+)
+def test_a_trial_stopped_after_each_epoch_ends_as_an_uninterrupted_one(knobs, small, tones_data, tmp_path):
+    flat = small | all_on() | knobs | {"warmup_epochs": 1.5, "clip_grad": 1.0}
     expected = run(flat, tones_data, tmp_path / "whole.pt")
     stopped = []
     for known in range(3):
