@@ -135,7 +135,7 @@ PRESETS = {
             front(32, 8, 4),
             front(4, 2, 2) | STANDARDISED,
             {"causal_blocks": 2},
-            "the highest validation accuracy on ESC-10's folds 1 to 4 of what was tried on two CPU cores: small models, "
+            "highest validation accuracy on ESC-10's folds 1 to 4 of what was tried on two CPU cores: small models, "
             "240 epochs, dropout, drop path; in the ConvNeXt statistics pooling",
             (
                 ("log-mel (64 bands, 100 frames/s) at 22.05 kHz", {"feature": "logmel", "sample_rate": 22_050}),
