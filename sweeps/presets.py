@@ -126,6 +126,7 @@ PRESETS = {
                 "epochs": 240,
                 "batch_size": 16,
                 "hifigan_channels": 16,
+                "hifigan_pool": "statistics",
                 "convnext_width": 16,
                 "convnext_depths": [1, 1, 2, 1],
                 "convnext_pool": "statistics",
@@ -136,7 +137,7 @@ PRESETS = {
             front(4, 2, 2) | STANDARDISED,
             {"causal_blocks": 2},
             "highest validation accuracy on ESC-10's folds 1 to 4 of what was tried on two CPU cores: small models, "
-            "240 epochs, dropout, drop path; in the ConvNeXt statistics pooling",
+            "statistics pooling, 240 epochs; in the ConvNeXt dropout and drop path",
             (
                 ("log-mel (64 bands, 100 frames/s) at 22.05 kHz", {"feature": "logmel", "sample_rate": 22_050}),
                 ("speed and pitch changed by up to 1.2 times", {"scale": 1.2}),

@@ -197,8 +197,8 @@ class ConvNeXt(Model):
         for place, layer in enumerate(self.trunk):
             x = layer(x)
             if place in self.stage_ends:
-                stages.append(statistics(x))
-        return torch.cat(stages, 1)[..., None]  # the whole clip is one stretch
+                stages.append(x)
+        return statistics(stages)
 
     def classify(self, frames: Tensor) -> Tensor:
         """Return logits [B, K] for `frames` [B, C, T].

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
+from esc50tune.models.statistics import StatisticsNorm, statistics
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -29,6 +30,9 @@ class HiFiGANClassifier(Model):
         in_channels: channels of the input.
         num_classes: number of logits.
         channels: channels of the first layer; they double at each strided layer after the first, up to 8 times.
+        pool: 'mean' of the last layer's votes, or 'statistics': instead of that layer, a linear one on mean and
+            standard deviation over time of all others, each normed over the batch (x-vectors, Snyder et al. 2018,
+            which take those of one layer).
     """
 
     class Knobs(BaseModel):
@@ -40,8 +44,19 @@ class HiFiGANClassifier(Model):
             le=1024,
             multiple_of=4,
         )
+        hifigan_pool: Literal["mean", "statistics"] = knob(
+            "mean",
+            "take the mean of the last layer's votes, or classify from mean and standard deviation of every layer",
+            source="mean: seed; statistics, normed over the batch: x-vectors",
+        )
 
-    def __init__(self, in_channels: int, num_classes: int, channels: int = 128) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        channels: int = 128,
+        pool: Literal["mean", "statistics"] = "mean",
+    ) -> None:
         super().__init__()
         scales = [4, 4, 4, 4, 1] if in_channels == 1 else [2, 2, 1, 1, 1]
         widest = 8 * channels
@@ -52,17 +67,25 @@ class HiFiGANClassifier(Model):
             width, next_width, groups = next_width, min(2 * next_width, widest), min(4 * groups, 16, channels)
         layers.append(conv(width, next_width, 5))
         self.layers = nn.ModuleList(layers)
-        self.last = conv(next_width, num_classes, 3)
+        self.pool = pool
+        if pool == "statistics":
+            size = 2 * sum(layer.out_channels for layer in layers)
+            self.last = nn.Sequential(StatisticsNorm(size), nn.Conv1d(size, num_classes, 1))
+        else:
+            self.last = conv(next_width, num_classes, 3)
         self.activation = nn.LeakyReLU(0.1)
 
     @classmethod
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> HiFiGANClassifier:
-        return cls(in_channels, num_classes, config.hifigan_channels)
+        return cls(in_channels, num_classes, config.hifigan_channels, config.hifigan_pool)
 
     def frames(self, x: Tensor) -> Tensor:
+        outputs = []
         for layer in self.layers:
             x = self.activation(layer(x))
-        return x
+            if self.pool == "statistics":
+                outputs.append(x)
+        return statistics(outputs) if outputs else x
 
     def classify(self, frames: Tensor) -> Tensor:
         return self.last(frames).mean(-1)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 
-def statistics(frames: Tensor) -> Tensor:
-    """Return mean and standard deviation over time of frames [B, C, T]: [B, 2 C]."""
-    deviation = (frames.var(-1, correction=0) + 1e-5).sqrt()  # the root of 0 has no slope to learn by
-    return torch.cat([frames.mean(-1), deviation], 1)
+def statistics(stages: Iterable[Tensor]) -> Tensor:
+    """Return mean and standard deviation over time of each channel of `stages`, each [B, C, T]: [B, sum of 2 C, 1]."""
+    found = []
+    for frames in stages:
+        deviation = (frames.var(-1, correction=0) + 1e-5).sqrt()  # the root of 0 has no slope to learn by
+        found += [frames.mean(-1), deviation]
+    return torch.cat(found, 1)[..., None]  # the whole clip is one stretch
 
 
 class StatisticsNorm(nn.BatchNorm1d):
-    """Batch norm of [B, C] that also takes a batch of one clip in training, by the running statistics."""
+    """Batch norm of [B, C] or [B, C, 1] that also takes a batch of one clip in training, by the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) == 1:

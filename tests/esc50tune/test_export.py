@@ -66,7 +66,11 @@ def dimensions_of_convolutions(path: Path) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["baseline", "raw", "seed's form", "statistics", pytest.param("encodec", marks=pytest.mark.slow)]
+    "kind",
+    [
+        *("baseline", "raw", "seed's form", "statistics", "baseline, statistics"),
+        pytest.param("encodec", marks=pytest.mark.slow),
+    ],
 )
 def test_the_file_gives_the_logits_of_the_trainer(kind: str, few: Dataset, tmp_path: Path) -> None:
     trainer, clips = train(few, KINDS[kind], tmp_path / "arm.pt")

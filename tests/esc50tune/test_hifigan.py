@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -87,6 +88,21 @@ def test_a_logit_is_its_frames_mean():
     model = HiFiGANClassifier(1, 3, channels=4)
     x = torch.randn(2, 1, 1_000)
     torch.testing.assert_close(model(x), model.last(model.frames(x)).mean(2))
+
+
+@torch.no_grad()
+def test_statistics_pooling_classifies_from_mean_and_deviation_of_every_layer():
+    torch.manual_seed(0)
+    model = HiFiGANClassifier(3, 5, 4, "statistics").double()
+    x = torch.randn(6, 3, 64, dtype=torch.double)
+    seen: list[np.ndarray] = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda _, __, out: seen.append(np.maximum(0.1 * out.numpy(), out.numpy())))
+    logits = model(x)
+    expected = np.concatenate([part for y in seen for part in (y.mean(2), np.sqrt(y.var(2) + 1e-5))], axis=1)
+    expected = torch.from_numpy((expected - expected.mean(0)) / np.sqrt(expected.var(0) + 1e-5))
+    assert len(seen) == 7
+    torch.testing.assert_close(logits, F.linear(expected, model.last[1].weight[..., 0], model.last[1].bias))
 
 
 def test_the_knob_sets_the_width():

@@ -29,6 +29,7 @@ KINDS = {
     "raw": SMALL | RAW | {"ema": 0.5},
     "seed's form": SMALL | {"convnext_form": "seed", "convnext_kernel": 49, "crop_seconds": 0.2, "crop_views": 2},
     "statistics": SMALL | {"convnext_pool": "statistics", "ema": 0.5, "crop_seconds": 0.2, "crop_views": 2},
+    "baseline, statistics": SMALL | {"model": "hifigan", "hifigan_pool": "statistics"},
     "bfloat16": SMALL | {"precision": "bf16"},
     "encodec": ENCODEC | {"crop_seconds": 0.2, "crop_views": 2, "ema": 0.5},
 }
