@@ -43,7 +43,7 @@ class TrainingKnobs(BaseModel):
     batch_parts: int = knob(
         1,
         "parts in which a batch is computed, one after the other: less memory, the same step, but for "
-        "`convnext_pool` statistics, which norms each part by itself",
+        "statistics pooling, which norms each part by itself",
         source="2 where a trial ran out of memory",
         ge=1,
         le=4096,

@@ -85,7 +85,7 @@ def make_arm(name: str, study: Study, preset: Preset, base: dict[str, Any], sett
     wanted = {**method.fixed, **settings}
     preset_knobs = preset.for_arm(study.name, wanted["model"], wanted.get("feature"))
     feature = wanted.get("feature", preset_knobs["feature"])
-    common = {**base, **preset_knobs, **method.fixed}
+    common = {**base, **without_wave_knobs(preset_knobs, feature), **method.fixed}
     length = clip_seconds(base | settings)
     if common.get("crop_seconds", 0) >= length:
         common["crop_seconds"] = 0  # the preset's crops would leave nothing out
@@ -109,10 +109,14 @@ def clip_seconds(knobs: dict[str, Any]) -> float:
 
 def own_knobs(method: Method, feature: str) -> dict[str, Any]:
     """Return what the method sets, without that part of it that needs waveforms where there are none."""
+    return without_wave_knobs(method.own, feature) or method.own
+
+
+def without_wave_knobs(knobs: dict[str, Any], feature: str) -> dict[str, Any]:
     if feature not in FEATURES or FEATURES[feature].from_waves:
-        return method.own
+        return knobs
     of_waves = {knob for regularizer in REGULARIZERS for knob in regularizer.wave_knobs}
-    return {knob: value for knob, value in method.own.items() if knob not in of_waves} or method.own
+    return {knob: value for knob, value in knobs.items() if knob not in of_waves}
 
 
 def not_on_yet(own: dict[str, Any], plain: TrialConfig) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def make_parser(name: str, description: str, default_arms: tuple[str, ...]) -> a
         )
         study.add_argument("--feature", metavar="NAME", help="raw, logmel or encodec (default: the preset's)")
     study.add_argument("--encodec-weights", metavar="W", help="pretrained (default), untrained, or a file of them")
-    study.add_argument("--preset", metavar="NAME", help="small (without a GPU), full (with one), best, seed")
+    study.add_argument("--preset", metavar="NAME", help="full (default with a GPU), small (without), best, seed")
     study.add_argument(
         "--set",
         action="append",

@@ -63,7 +63,7 @@ INPUTS: dict[str, Knobs] = {
 }
 CAUSAL = {"model": "causal", **INPUTS["encodec"]}
 PLAIN = "convnext"
-POOLED = "statistics-pooling"  # no regularizer: it tells whether what is added matters more than what is held back
+POOLED = "statistics-pooling"  # no regularizer, but compared as they are
 # Models that someone adds to the package: each has an arm on every input, and one by its name beside the baseline.
 ADDED = [name for name in MODELS if name not in ("hifigan", "convnext", "causal")]
 COMBINED = ("dropout", "sam", "label-smoothing", "mixup", "shift")
