@@ -11,6 +11,8 @@ from analysis.features import encoder
 from analysis.load import Results
 from analysis.provenance import discrepancies
 
+TRAINING = "Training accuracy is that of clips as they were trained on, shifted and mixed."
+
 
 def caption(results: Results) -> str:
     """Say what a search's figures are and what they are not, the gravest first."""
@@ -108,8 +110,7 @@ def facts(results: Results) -> Iterator[str]:
     clips, train = split["val_clips"], listed(split["train"])
     yield (
         f"Accuracy in % on the validation fold {split['val']} ({clips:,} clips), trained on folds {train} "
-        f"({split['train_clips']:,} clips); a trial's score is that of its full schedule's last epoch. Training "
-        "accuracy is that of clips as they were trained on, shifted and mixed."
+        f"({split['train_clips']:,} clips); a trial's score is that of its full schedule's last epoch. {TRAINING}"
     )
     if manifest["trials"] > len(manifest["arms"]):
         yield "Search results: the best of several trials is chosen on the clips that score it, so it is optimistic."
@@ -166,7 +167,7 @@ def comparing(tables: int) -> Iterator[str]:
         "Differences are in points, paired clip by clip; intervals of differences hold for all comparisons of a "
         f"table together, and verdicts follow Holm's p, adjusted for all of them{several * (tables > 1)}. No "
         "difference seen (≥ x): none is shown, and one of x points or more would have been found in 8 of 10 such "
-        "studies. Nadeau and Bengio's p decides nothing. Epochs and seconds are those of one run."
+        f"studies. Nadeau and Bengio's p decides nothing. {TRAINING} Epochs and seconds are those of one run."
     )
 
 

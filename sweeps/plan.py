@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,10 +90,8 @@ class Plan:
     @property
     def preset_says(self) -> str:
         """What the preset says of itself, and what the command line changed of it."""
-        values = {knob: str(self.arms[0].fixed.get(knob)) for knob in self.settings}
-        changed = ", ".join(f"{knob}={value.rpartition(os.sep)[2]}" for knob, value in values.items())
-        says = self.preset.describe(arm.fixed for arm in self.arms)
-        return says + (f"; but {changed}" if changed else "")
+        arms = [arm.fixed for arm in self.arms]
+        return self.preset.describe(arms, {knob: arms[0].get(knob) for knob in self.settings})
 
     def open_clips(self, arm: Arm) -> ClipCache:
         """Open the clips that the arm's batches are made of; compute its features first where they are missing."""

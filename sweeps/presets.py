@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,11 +45,17 @@ class Preset:
         knobs |= self.for_architectures if study == "architectures" else {}
         return knobs | ({"sample_rate": latents.RATE} if feature == "encodec" else {})
 
-    def describe(self, arms: Iterable[Knobs]) -> str:
-        """Say what it does to sweeps of `arms`, given by their knob values."""
+    def describe(self, arms: Iterable[Knobs], settings: Knobs) -> str:
+        """Say what it does to sweeps of `arms`, given by their knob values, and what `settings` change besides."""
         arms = list(arms)
-        parts = [words for words, values in self.says_where if any(values.items() <= arm.items() for arm in arms)]
-        return "; ".join([self.says, *parts])
+        told = [(words, knobs) for words, knobs in self.says_where if any(knobs.items() <= arm.items() for arm in arms)]
+        changed = [
+            f"{knob}={str(value).rpartition(os.sep)[2]}"
+            for knob, value in settings.items()
+            if not any(knob in knobs for _, knobs in told)
+        ]
+        parts = [self.says, *(words for words, _ in told)]
+        return "; ".join(parts + (["but " + ", ".join(changed)] if changed else []))
 
 
 def front(kernel: int, stride: int, downsample: int) -> Knobs:

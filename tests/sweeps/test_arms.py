@@ -245,7 +245,7 @@ def short(names: list[str], study: Study, seconds: float, **settings: Any) -> li
 def test_the_presets_crops_are_dropped_where_no_clip_is_longer(seconds: float, settings: dict, crop: float) -> None:
     (arm,) = short(["convnext-raw"], architectures(), seconds, **settings)
     assert arm.fixed["crop_seconds"] == crop
-    said = PRESETS["small"].describe([arm.fixed])
+    said = PRESETS["small"].describe([arm.fixed], {})
     assert ("raw audio in whole clips, no crops" in said) == (crop == 0)
     assert ("raw audio in crops of 1.5 s" in said) == (crop == 1.5)
 

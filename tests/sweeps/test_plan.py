@@ -188,6 +188,11 @@ def test_what_the_command_line_changes_of_a_preset_is_said(tones_folder: Path, t
     assert plan.manifest()["preset"]["says"].endswith("; but convnext_depths=[1, 1], epochs=7")
 
 
+def test_what_a_presets_words_name_already_is_not_said_twice(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--set", "epochs=40")
+    assert plan.manifest()["preset"]["says"].endswith("; 40 epochs; but convnext_depths=[1, 1]")
+
+
 def test_the_seed_preset_selects_on_fold_5_and_says_that_it_has_no_test_fold(
     tones_folder: Path, tmp_path: Path
 ) -> None:

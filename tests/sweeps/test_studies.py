@@ -123,7 +123,7 @@ def test_on_the_small_preset_raw_arms_take_crops_and_say_so() -> None:
     arms = arms_of("small")
     for name, arm in arms.items():
         assert arm.fixed["crop_seconds"] == (1.5 if "raw" in name else 0.0)
-    says = PRESETS["small"].describe(arm.fixed for arm in arms.values())
+    says = PRESETS["small"].describe((arm.fixed for arm in arms.values()), {})
     assert "raw audio in crops of 1.5 s" in says
     assert "8 kHz" not in says  # no arm of this script hears so little
 
@@ -139,7 +139,7 @@ def test_the_best_preset_changes_the_speed_of_waveforms_and_says_so_where_there_
 
 def test_what_a_preset_says_is_true_of_the_arms() -> None:
     (plain,) = make_arms(regularization(), ["convnext"], PRESETS["small"], {}, {})
-    says = PRESETS["small"].describe([plain.fixed])
+    says = PRESETS["small"].describe([plain.fixed], {})
     assert "log-mel (64 bands, 50 frames/s) at 8 kHz" in says
     assert "crops" not in says
 
