@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from esc50tune.command import OneSentenceParser, busy, end_with
+from esc50tune.command import OneSentenceParser, busy, end_with, shown
 from esc50tune.data import DEFAULT_TARGET
 
 
@@ -46,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
     if args.command == "check":
         return 0 if check(args.folder, console) else 2
     make(args.folder, args.out, args.folds, console)
-    return 0 if check(args.out, console) else 2
+    try:
+        return 0 if check(args.out, console) else 2
+    except KeyboardInterrupt:
+        out = shown(args.out)
+        raise KeyboardInterrupt(f"{out} is complete; `python -m esc50tune.data check {out}` checks it") from None
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from esc50tune.data import check as check_module
 from esc50tune.data import make as module
 from esc50tune.data.__main__ import main
 from esc50tune.data.cache import open_cache
@@ -259,6 +260,19 @@ def test_nothing_is_left_of_an_interrupted_make(
     assert ended(main) == 130
     assert capsys.readouterr().err == "interrupted\n"
     assert list(place.iterdir()) == [root]
+
+
+def test_what_was_made_when_its_check_is_interrupted_is_complete_and_said_to_be(
+    root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check(folder: Path, console: Console) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check_module, "check", check)
+    monkeypatch.setattr(sys, "argv", ["data", "make", str(root), str(place / "out")])
+    assert ended(main) == 130
+    assert f"{place / 'out'} is complete; `python -m esc50tune.data check" in capsys.readouterr().err
+    assert read_dataset(place / "out").clips
 
 
 def test_the_room_is_measured_before_anything_is_copied(
