@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,17 +44,17 @@ def answers(results: Results, outcome: Outcome | None) -> list[Answer]:
     names = starred(results.manifest)
     if outcome is None:
         return [Answer("What the sweep nominates:", nominations(results, names))]
-    found = []
+    found = defaultdict(list)  # tables that compare with the same arm are told together
     for part in outcome.parts:
         for base, others in part.groups.items():
             against = against_words(results.manifest, base)
             heading = f"Against {against}, which gets {accuracy_words(outcome, base)}:"
-            sentences = [compared_sentence(names(arm), outcome.comparisons[part.name][arm], against) for arm in others]
-            found.append(Answer(heading, sentences))
+            comparisons = outcome.comparisons[part.name]
+            found[heading] += [compared_sentence(names(arm), comparisons[arm], against) for arm in others]
         if part.alone:
             alone = [Sentence(names(arm), f"{accuracy_words(outcome, arm)}.") for arm in part.alone]
-            found.append(Answer("Compared with no other arm:", alone))
-    return found
+            found["Compared with no other arm:"] += alone
+    return [Answer(heading, sentences) for heading, sentences in found.items()]
 
 
 def starred(manifest: dict[str, Any]) -> Callable[[str], str]:

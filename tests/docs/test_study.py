@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from analysis.answers import answers
+from analysis.outcome import make_outcome
 from analysis.search_tables import search_tables
 from analysis.study import Study, read_study, write_table_files
 from analysis.table import Table
@@ -77,6 +79,13 @@ def test_the_tables_of_its_report_are_those_of_its_results(
     write_table_files(studies[name].tables, tmp_path)
     files = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert {path.name: path.read_text() for path in (FOLDER / name / "tables").iterdir()} == files
+
+
+@each
+def test_what_several_tables_compare_with_the_same_arm_is_told_together(studies: dict[str, Study], name: str) -> None:
+    results = studies[name].results
+    headings = [answer.heading for answer in answers(results, make_outcome(results))]
+    assert len(headings) == len(set(headings))
 
 
 @each
