@@ -133,8 +133,8 @@ def test_the_best_preset_changes_the_speed_of_waveforms_and_says_so_where_there_
     for name, arm in arms.items():
         assert arm.fixed["scale"] == (1.2 if "raw" in name or "logmel" in name else 0.0)
     says = PRESETS["best"].describe
-    assert "speed and pitch" in says([arms["convnext-logmel"].fixed])
-    assert "speed and pitch" not in says([arms["convnext-encodec"].fixed])
+    assert "speed and pitch" in says([arms["convnext-logmel"].fixed], {})
+    assert "speed and pitch" not in says([arms["convnext-encodec"].fixed], {})
 
 
 def test_what_a_preset_says_is_true_of_the_arms() -> None:
