@@ -65,6 +65,18 @@ def front(kernel: int, stride: int, downsample: int) -> Knobs:
 
 SEED_FRONTS = (front(16, 16, 4), front(4, 4, 2))  # the original study's, on raw audio and on EnCodec's frames
 
+# Models and log-mel that two CPU cores train in a minute or two.
+SMALL = {
+    "feature": "logmel",
+    "logmel_bands": 64,
+    "logmel_frames_per_second": 50,
+    "batch_size": 16,
+    "hifigan_channels": 16,
+    "convnext_width": 16,
+    "convnext_depths": [1, 1, 2, 1],
+}
+SMALL_FRONTS = (front(32, 8, 4), front(4, 2, 2))  # on raw audio and on frames
+
 # As log-mel is; an untrained encoder's channels differ from each other far more than any of them varies.
 STANDARDISED = {"encodec_standardise": True}
 
@@ -79,19 +91,9 @@ PRESETS = {
     for preset in (
         Preset(
             "small",
-            {
-                "feature": "logmel",
-                "sample_rate": 8_000,
-                "logmel_bands": 64,
-                "logmel_frames_per_second": 50,
-                "epochs": 60,
-                "batch_size": 16,
-                "hifigan_channels": 16,
-                "convnext_width": 16,
-                "convnext_depths": [1, 1, 2, 1],
-            },
-            front(32, 8, 4) | {"crop_seconds": 1.5, "crop_views": 3},
-            front(4, 2, 2) | STANDARDISED,
+            SMALL | {"sample_rate": 8_000, "epochs": 60},
+            SMALL_FRONTS[0] | {"crop_seconds": 1.5, "crop_views": 3},
+            SMALL_FRONTS[1] | STANDARDISED,
             {"causal_blocks": 2},
             "reduced to fit two CPU cores: models of 1/8 (baseline) and 1/6 of the full width (ConvNeXt, with 5 of 18 "
             "blocks)",
@@ -121,24 +123,18 @@ PRESETS = {
         ),
         Preset(
             "best",
-            {
-                "feature": "logmel",
+            SMALL
+            | {
                 "sample_rate": 22_050,
-                "logmel_bands": 64,
-                "logmel_frames_per_second": 50,
                 "epochs": 160,
-                "batch_size": 16,
-                "hifigan_channels": 16,
                 "hifigan_pool": "statistics",
-                "convnext_width": 16,
-                "convnext_depths": [1, 1, 2, 1],
                 "convnext_pool": "statistics",
                 "dropout": 0.2,
                 "drop_path": 0.2,
                 "scale": 1.2,
             },
-            front(32, 8, 4),
-            front(4, 2, 2) | STANDARDISED,
+            SMALL_FRONTS[0],
+            SMALL_FRONTS[1] | STANDARDISED,
             {"causal_blocks": 2},
             "chosen by hand for the ConvNeXt on log-mel, on ESC-10's folds 1 to 4, not confirmed yet: small models, "
             "statistics pooling, 160 epochs; in the ConvNeXt dropout and drop path",
