@@ -1,4 +1,4 @@
-"""`--dry-run`: what a sweep would do and cost, from one timed step of each arm."""
+"""`--dry-run`: what a sweep would do and cost, from some timed steps of each arm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from rich import box
 from rich.table import Table
 
+from esc50tune.allocator import keep_freed_memory
 from esc50tune.command import shown
 from sweeps.console import Console, clock, say
 from sweeps.cost import measure
@@ -19,8 +20,9 @@ from sweeps.search import next_point
 def dry_run(plan: Plan, console: Console) -> None:
     """Print arms, points, resources, estimated time and disk."""
     torch.set_num_threads(plan.share.cpus)
+    keep_freed_memory()  # as trials do: without it a step takes longer
     print_plan(plan, console)
-    with console.status("timing a step of each arm"):
+    with console.status("timing each arm"):
         clips = len(plan.dataset.classes), plan.train_clips, plan.val_clips
         seconds = {arm.name: measure(plan.config(arm), *clips).seconds for arm in plan.arms}
     per_arm = plan.trials // len(plan.arms)
@@ -38,7 +40,7 @@ def dry_run(plan: Plan, console: Console) -> None:
     about = clock(total / plan.share.slots)
     say(
         console,
-        f"time      about {about}: all trials in full, {plan.share.slots} at a time, from one timed step an arm",
+        f"time      about {about}: all trials in full, {plan.share.slots} at a time, from some steps of each",
     )
     say(console, f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
     say(console, "nothing was started")
