@@ -4,58 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.confirmed import Confirmed, Run, label_of, labels, run_of
+from analysis.confirmed import Confirmed, label_of, labels
 from analysis.errors import ResultsError
 from analysis.files import damaged, is_cut, is_file, read_manifest, read_sound_events
+from analysis.left_out import LeftOut
+from analysis.load_runs import last_tries, leave_out_strays, read_runs, unseeded
 from analysis.shapes import CONFIRM, CONFIRMED, LARGE, MANIFEST, ROWS, SEARCH, Shape
 
 RUNS = 100_000  # a manifest that asks for more would keep the reader busy for hours
-NAMED = 4  # runs or files that a sentence names before it counts the rest
 COLUMNS = ("filename", "fold", "target", "category", "source")
-
-
-class Try(NamedTuple):
-    """A try of a run: what it was dealt, and why it ended; nothing where the log has no end of it."""
-
-    config: dict[str, Any]
-    reason: str
-
-
-class LeftOut:
-    """What is left out of the confirmed runs.
-
-    Attributes:
-        files: sentences on files as a whole.
-        runs: by the labels of arms, the sentences on their runs, each with the runs that stand in it at `{}`.
-        unchecked: the labels of arms that are not left out, though the sweep's log does not tell of their trials.
-    """
-
-    def __init__(self) -> None:
-        self.files: list[str] = []
-        self.runs: dict[str, dict[str, list[str]]] = {}
-        self.unchecked: list[str] = []
-
-    def of_arm(self, arm: str, sentence: str) -> None:
-        self.runs.setdefault(arm, {})[sentence] = []
-
-    def of_run(self, run: Run, sentence: str) -> None:
-        arm, fold, seed = run
-        self.runs.setdefault(arm, {}).setdefault(sentence, []).append(f"fold {fold}, seed {seed}")
-
-    def paragraphs(self) -> list[str]:
-        """Return a paragraph for each of the files, and one for each arm."""
-        of_arms = (
-            " ".join(sentence.replace("{}", f"{arm}, {named(runs)}") for sentence, runs in told.items())
-            for arm, told in self.runs.items()
-        )
-        return [*self.files, *of_arms]
 
 
 def load_confirmed(folder: Path, arms: Mapping[str, dict[str, Any]]) -> Confirmed | None:
@@ -219,90 +181,6 @@ def never_tried(entry: dict[str, Any], arm: dict[str, Any], deals: Mapping[int, 
     if unseeded(entry["config"]) != unseeded(arm["fixed"] | deal["sampled"] | deal.get("config", {})):
         return f"its frozen configuration is not that of the sweep's trial {number}"
     return ""
-
-
-def unseeded(config: dict[str, Any]) -> dict[str, Any]:
-    return {knob: value for knob, value in config.items() if knob != "seed"}
-
-
-def last_tries(events: Sequence[dict[str, Any]]) -> dict[Run, Try]:
-    """Return the last try of each run that was dealt: one that failed is dealt anew."""
-    reasons = {event["trial"]: event["reason"] for event in events if event["event"] == "end"}
-    deals = [event for event in events if event["event"] == "deal"]
-    return {run_of(deal): Try(deal["config"], reasons.get(deal["trial"], "")) for deal in deals}
-
-
-def leave_out_strays(folder: Path, manifest: dict[str, Any], left_out: LeftOut) -> None:
-    """Tell of predictions that the manifest does not ask for."""
-    expected = {predictions_file(*run) for run in asked_runs(manifest)}
-    found = (path.name for path in folder.glob("predictions/[!.]*.npy"))  # a dot: a write that was cut
-    strays = sorted(set(found) - expected)
-    if strays:
-        which = named([repr(name) for name in strays])
-        left_out.files.append(f"Predictions of no frozen configuration that is tested are left out: {which}.")
-
-
-def read_runs(
-    folder: Path, manifest: dict[str, Any], clips: pd.DataFrame, tries: Mapping[Run, Try], left_out: LeftOut
-) -> Iterator[tuple[Run, np.ndarray]]:
-    """Yield the logits of the runs that count: those that the manifest asks for, and that ended, by the log, in full or
-    because they diverged."""
-    sizes, classes = clips["fold"].value_counts(), len(manifest["data"]["classes"])
-    for frozen, fold, seed in asked_runs(manifest):
-        if fold not in sizes:
-            continue  # no run of it is there
-        run, path = (label_of(frozen), fold, seed), folder / "predictions" / predictions_file(frozen, fold, seed)
-        logits, fault = read_run(path, (int(sizes[fold]), classes), frozen["config"], tries.get(run))
-        if logits is not None:
-            yield run, logits
-        elif fault:
-            left_out.of_run(run, fault)
-
-
-def read_run(
-    path: Path, shape: tuple[int, int], config: dict[str, Any], tried: Try | None
-) -> tuple[np.ndarray | None, str]:
-    """Return the logits of a run, if it counts, and else why it is left out, as `of_run` takes it; nothing where it
-    is not done. A run that diverged predicts nothing: none of its logits is a number."""
-    if tried and not unseeded(config).items() <= tried.config.items():  # newer code may have knobs more
-        return None, "{} had another configuration than the frozen one: left out."
-    if tried and tried.reason == "diverged":
-        return np.broadcast_to(np.float32(np.nan), shape), ""  # it takes no memory, however many there are
-    if not is_file(path):
-        return None, ""
-    if not tried or tried.reason != "finished":
-        return None, "The log does not say that {} finished: left out, though there are predictions."
-    logits = read_array(path)
-    if logits is None:
-        return None, "The predictions of {} are damaged, and are left out."
-    if logits.shape != shape:
-        instead = f"of shape {list(logits.shape)} instead of {list(shape)}"
-        return None, f"The predictions of {{}} are {instead}, and are left out."
-    return logits, ""
-
-
-def asked_runs(manifest: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int]]:
-    """Return the runs that a manifest asks for: frozen configuration, fold and seed."""
-    return product(manifest["frozen"], manifest["folds"], range(manifest["seeds"]))
-
-
-def predictions_file(frozen: dict[str, Any], fold: int, seed: int) -> str:
-    return f"{frozen['arm']}-{frozen['rank']}-fold{fold}-seed{seed}.npy"
-
-
-def read_array(path: Path) -> np.ndarray | None:
-    try:
-        # Mapped, an array takes no more memory than its file has bytes, whatever its header says.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception:  # NumPy raises many kinds for a damaged header
-        return None
-    return np.array(array) if isinstance(array, np.ndarray) and array.dtype.kind == "f" else None
-
-
-def named(things: Sequence[str]) -> str:
-    """Name the first few things and count the others."""
-    rest = len(things) - NAMED
-    return "; ".join(things[:NAMED]) + f" and {rest} more" * (rest > 0)
 
 
 def incomplete(confirmed: Confirmed) -> Iterator[str]:
