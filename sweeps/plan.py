@@ -152,15 +152,7 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     """
     folder, study = results_folder(args), study_of(args)
     preset = find_preset(args.preset, total(machines).gpus > 0)
-    settings = dict(parse_setting(text) for text in args.set)
-    if args.feature is not None:
-        if "feature" in settings:
-            raise UserError(f"--feature {args.feature} and --set feature={settings['feature']}: leave out one of them")
-        settings["feature"] = args.feature
-    if "encodec_weights" in settings:
-        raise UserError(f"--set encodec_weights={settings['encodec_weights']}: use --encodec-weights")
-    if "seed" in settings:
-        raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
+    settings = read_settings(args)
     share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
     names, dropped = choose_arms(args, study, preset, settings)  # wrong knobs are told before any data is read
     trials = equal_deal(args.num_samples, len(names))
@@ -209,6 +201,24 @@ def make_plan(args: argparse.Namespace, machines: Sequence[Machine]) -> Plan:
     )
     check_disk(plan.folder, plan.checkpoint_bytes)
     return plan
+
+
+def read_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the knobs that the command line fixes in every arm.
+
+    Raises:
+        UserError: one is unknown, or has an option of its own.
+    """
+    settings = dict(parse_setting(text) for text in args.set)
+    if args.feature is not None:
+        if "feature" in settings:
+            raise UserError(f"--feature {args.feature} and --set feature={settings['feature']}: leave out one of them")
+        settings["feature"] = args.feature
+    if "encodec_weights" in settings:
+        raise UserError(f"--set encodec_weights={settings['encodec_weights']}: use --encodec-weights")
+    if "seed" in settings:
+        raise UserError(f"--set seed={settings['seed']}: a trial's seed follows from the sweep's; use --seed")
+    return settings
 
 
 def rule(scheduler: str) -> dict[str, Any]:
