@@ -26,7 +26,7 @@ class Classifier(nn.Module):
         self.feature = FEATURES[config.feature](config)
         self.model = MODELS[config.model].from_config(config, self.feature.channels, num_classes)
 
-    def features(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: Batch) -> Tensor:
         """Return what the model sees of a batch, [B, C, T']."""
         return batch.waves if batch.is_feature else self.feature(batch.waves)
 

@@ -67,7 +67,7 @@ def outputs(
         for method in methods:
             batch = method.on_eval(batch)
         with autocast():
-            frames = classifier.model.frames(classifier.features(batch))
+            frames = classifier.model.frames(classifier.inputs(batch))
             logits = average_views(classifier.model.classify(frames).float(), len(indices))
             tasks = auxiliaries(methods, classifier, frames, batch)
         yield indices, logits, tasks

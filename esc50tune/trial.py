@@ -181,7 +181,7 @@ class Trainer:
         batch = self.data.train.batch(indices, self.device)
         for method, rng in streams.items():
             batch = method.on_batch(batch, rng)
-        x = self.classifier.features(batch)
+        x = self.classifier.inputs(batch)
         for method, rng in streams.items():
             x = method.on_features(x, rng)
         for group in self.optimizer.param_groups:

@@ -295,7 +295,7 @@ class Reader(nn.Module):
     def model(self) -> Reader:
         return self
 
-    def features(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: Batch) -> Tensor:
         return batch.waves
 
     def frames(self, waves: Tensor) -> Tensor:
