@@ -15,6 +15,7 @@ from analysis.load import load_results
 from analysis.terminal import write_tables
 from esc50tune.command import shown
 from esc50tune.data.cache import ClipCache
+from esc50tune.data.lines import counted
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
 from esc50tune.inputs import open_clips
@@ -233,10 +234,8 @@ def print_confirmation(plan: Confirmation, left: int, share: Share, console: Con
         say(console, f"left out  {arm['arm']}: {arm['why']}", "yellow")
     every = len(list(plan.runs()))
     folds = ", ".join(map(str, plan.folds))
-    say(
-        console,
-        f"runs      {len(plan.frozen)} configurations x folds {folds} x {plan.seeds} seeds: {every}, {left} left",
-    )
+    configurations, seeds = counted(len(plan.frozen), "configuration"), counted(plan.seeds, "seed")
+    say(console, f"runs      {configurations} x folds {folds} x {seeds}: {every}, {left} left")
     if plan.test_fold is None:
         say(console, "folds     NO TEST FOLD was kept: no result of these is untouched by the search", "yellow")
     elif len(plan.folds) > 1:

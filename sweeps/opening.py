@@ -14,7 +14,8 @@ from sweeps.resources import total
 def print_plan(plan: Plan, console: Console) -> None:
     """Print what opens every run: what will be run, on what, and what was reduced."""
     print_study(plan, console)
-    dealt = f"{plan.trials // len(plan.arms)} for each of {len(plan.arms)} arms"
+    arms = f"each of {len(plan.arms)} arms" if len(plan.arms) > 1 else "one arm"
+    dealt = f"{plan.trials // len(plan.arms)} for {arms}"
     rest = f", {plan.trials} of {plan.asked} in all" * (plan.trials < plan.asked)
     stopping = plan.scheduler + " within each arm" * (plan.scheduler != "none")
     say(console, f"trials    {dealt}{rest}; search {plan.search}, early stopping {stopping}")

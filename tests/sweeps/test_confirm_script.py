@@ -42,10 +42,12 @@ class Confirmed:
     Attributes:
         folder: the sweep's results folder.
         kept: the predictions that were there when it was killed, with the times of their writing.
+        printed: by the command that went on.
     """
 
     folder: Path
     kept: dict[str, int]
+    printed: str = ""
 
     @property
     def predictions(self) -> Path:
@@ -81,7 +83,14 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
     made.kept = {path.name: path.stat().st_mtime_ns for path in made.predictions.glob("[!.]*.npy")}
     done = run(*line, "--wandb", "offline")
     assert done.returncode == 0, done.stdout + done.stderr
+    made.printed = done.stdout
     return made
+
+
+@pytest.mark.slow
+def test_it_says_what_is_run_and_how_much_of_it_is_left(confirmed: Confirmed) -> None:
+    runs = f"3 configurations x folds 1, 2, 3, 4, 5 x 1 seed: 15, {len(confirmed.left)} left"
+    assert f"\nruns      {runs}\n" in confirmed.printed
 
 
 @pytest.mark.slow

@@ -173,6 +173,11 @@ def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> 
     assert "\ntrials    2 for each of 3 arms, 6 of 8 in all; search" in printed(plan)
 
 
+def test_one_arm_is_no_plural(tones_folder: Path, tmp_path: Path) -> None:
+    plan = plan_for(tones_folder, tmp_path, "--num-samples", "2", "--arms", "convnext")
+    assert "\ntrials    2 for one arm; search" in printed(plan)
+
+
 def test_the_plan_follows_the_data(tones_folder: Path, tmp_path: Path) -> None:
     plan = plan_for(tones_folder, tmp_path)
     assert plan.arms[0].fixed["clip_seconds"] == 0.25
