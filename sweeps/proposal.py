@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from analysis.layout import compared, make_parts
+from analysis.layout import Part, make_parts
 from analysis.load import Results
 from analysis.power import Design, Noise, assumed_noise, least_difference, seeds_needed
 from analysis.statistics import measured_noise
 from esc50tune.command import shown
+from esc50tune.data.lines import counted
 from esc50tune.errors import UserError
 from sweeps.confirmation import Confirmation
 from sweeps.console import Console, clock, say
@@ -38,35 +39,41 @@ def points(text: str) -> float:
 
 
 def propose(results: Results, plan: Confirmation, difference: float, share: Share, console: Console) -> int:
-    """Say how many seeds this design needs to see a difference, and what they cost. Nothing is started.
+    """Say how many seeds each table needs to see a difference, and what they cost. Nothing is started.
 
     Raises:
         UserError: no arm is compared with another.
     """
-    parts = make_parts(plan.sweep, [frozen.label for frozen in plan.frozen])
-    tables = [[len(others) for others in part.groups.values()] for part in parts if part.groups]
-    if not tables:
+    parts = [part for part in make_parts(plan.sweep, [frozen.label for frozen in plan.frozen]) if part.groups]
+    if not parts:
         raise UserError("--detect: no two of this sweep's arms are compared with each other")
-    # The larger table is adjusted for more comparisons, the smaller one has less to tell its error from.
-    designs = [Design(len(plan.folds), max(sizes), sum(sizes)) for sizes in tables]
-    noise = tell_noise(results, plan, designs, console)
-    needed = [seeds_needed(difference, noise, design) for design in designs]
-    if None in needed:
-        say(
-            console,
-            f"no number of seeds finds a true difference of {100 * difference:g} points here, only more clips do: "
-            f"seeds find {100 * floor(noise, designs):.1f} points at best",
-        )
-        return 0
-    seeds, where = max(needed), "in either table in" if len(tables) > 1 else "in"
-    runs = len(plan.frozen) * len(plan.folds) * seeds
-    say(
-        console,
-        f"{seeds} seeds find a true difference of {100 * difference:g} points {where} 8 of 10 studies of this design:",
-    )
-    say(console, f"{runs} runs on {len(plan.folds)} folds, about {clock(cost(plan, seeds) / share.slots)} ({share})")
-    say(console, f"nothing was started: {command(plan, seeds)}", whole=True)
+    designs = [design_of(part, len(plan.folds)) for part in parts]
+    noises = tell_noise(results, plan, parts, designs, console)
+    needed = [seeds_needed(difference, *one) for one in zip(noises, designs, strict=True)]
+    for part, noise, design, seeds in zip(parts, noises, designs, needed, strict=True):
+        say(console, f"{part.name}: {finding(difference, noise, design, seeds)}")
+    enough = [seeds for seeds in needed if seeds]
+    if enough:
+        runs, folds = len(plan.frozen) * len(plan.folds) * max(enough), counted(len(plan.folds), "fold")
+        say(console, f"{runs} runs on {folds}, about {clock(cost(plan, max(enough)) / share.slots)} ({share})")
+        say(console, f"nothing was started: {command(plan, max(enough))}", whole=True)
     return 0
+
+
+def design_of(part: Part, folds: int) -> Design:
+    """Return what a table compares. A larger one is adjusted for more comparisons, a smaller one has less to tell its
+    error from."""
+    sizes = [len(others) for others in part.groups.values()]
+    return Design(folds, max(sizes), sum(sizes))
+
+
+def finding(difference: float, noise: Noise, design: Design, seeds: int | None) -> str:
+    """Say how many seeds find a difference in a table; `seeds` is None where no number does."""
+    what = f"a true difference of {100 * difference:g} points"
+    if seeds:
+        return f"{counted(seeds, 'seed')} find{'s' * (seeds == 1)} {what} in 8 of 10 studies of this design"
+    best = 100 * least_difference(noise, ENDLESS, design)
+    return f"no number of seeds finds {what}, only more clips do: seeds find {best:.1f} points at best"
 
 
 def command(plan: Confirmation, seeds: int) -> str:
@@ -76,47 +83,53 @@ def command(plan: Confirmation, seeds: int) -> str:
     return f"python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}{folds}" + f" --top {top}" * (top > 1)
 
 
-def floor(noise: Noise, designs: Sequence[Design]) -> float:
-    """Return the smallest true difference that seeds without end find in any table."""
-    return max(least_difference(noise, ENDLESS, design) for design in designs)
-
-
-def tell_noise(results: Results, plan: Confirmation, designs: Sequence[Design], console: Console) -> Noise:
-    """Return the noise that a difference has, and say where it is from: from runs that are confirmed already, if they
-    can tell it."""
+def tell_noise(
+    results: Results, plan: Confirmation, parts: Sequence[Part], designs: Sequence[Design], console: Console
+) -> list[Noise]:
+    """Return the noise that a difference has in each table, and say where it is from: from runs that are confirmed
+    already, if they can tell it of all tables."""
     clips = sum(clip.fold in plan.folds for clip in plan.dataset.clips)
-    measured = measure_noise(results)
-    if measured:
-        found, tested = measured
-        # With more folds of equal size, all parts of it shrink alike.
-        noise = Noise(found.lasting * tested / clips, found.passing * tested / clips)
+    measured, tested = measure_noise(results)
+    if any(part.name not in measured for part in parts):
+        return assume_noise(clips, designs, console)
+    # With more folds of equal size, all parts of it shrink alike.
+    shrunk = tested / clips
+    noises = [Noise(found.lasting * shrunk, found.passing * shrunk) for found in (measured[p.name] for p in parts)]
+    say(console, "noise     of a difference, measured on the runs confirmed so far, the mean of a table's comparisons:")
+    for part, noise in zip(parts, noises, strict=True):
         one, endless = (100 * math.sqrt(variance) for variance in (noise.variance(1), noise.lasting))
-        for line in (
-            f"noise     of a difference, measured on the runs confirmed so far: {one:.1f} points with one seed,",
-            f"          {endless:.1f} with seeds without end, as the arms know different clips. It is the mean of all",
-            "          comparisons within folds; a table's (≥ x) is of each arm's own noise, and larger where",
-            "          folds disagree on an arm, which seeds do not mend",
-        ):
-            say(console, line)
-        return noise
-    same, apart = (assumed_noise(clips, len(plan.folds), of_one, ASSUMED) for of_one in (ASSUMED, SAME_ARM))
+        say(console, f"          {part.name}: {one:.1f} points with one seed, {endless:.1f} with seeds without end, as")
+        say(console, "          the arms know different clips")
+    say(console, "          It is that within folds; a table's (≥ x) reckons with how much folds disagree, too, which")
+    say(console, "          seeds do not mend")
+    return noises
+
+
+def assume_noise(clips: int, designs: Sequence[Design], console: Console) -> list[Noise]:
+    """Return the noise of designs of which nothing is measured, and say what is assumed."""
+    same, apart = (assumed_noise(clips, designs[0].folds, of_one, ASSUMED) for of_one in (ASSUMED, SAME_ARM))
+    floor = 100 * max(least_difference(apart, ENDLESS, design) for design in designs)
     for line in (
         f"noise     assumed, as no two seeds are confirmed: any two runs disagree on {100 * ASSUMED:g} % of the clips;",
         f"          if those of one arm do on {100 * SAME_ARM:g} % only, as on ESC-10, seeds find no less than",
-        f"          {100 * floor(apart, designs):.1f} points, however many: confirm two, then ask again",
+        f"          {floor:.1f} points, however many: confirm two, then ask again",
     ):
         say(console, line)
-    return same
+    return [same] * len(designs)
 
 
-def measure_noise(results: Results) -> tuple[Noise, int] | None:
-    """Return the noise of confirmed runs, and how many clips they tested; None where they cannot tell it."""
+def measure_noise(results: Results) -> tuple[dict[str, Noise], int]:
+    """Return the noise of confirmed runs in each table that can tell it, by its name, and how many clips they tested.
+
+    Tables do not share it: arms of one model know more of the same clips than two models do.
+    """
     confirmed = results.confirmed
     if confirmed is None or not confirmed.block.folds:
-        return None
+        return {}, 0
     correct, folds, sources = confirmed.correct()
-    noise = measured_noise(correct, compared(results.manifest, list(correct)), folds, sources)
-    return (noise, len(folds)) if noise else None
+    parts = make_parts(results.manifest, list(correct))
+    found = {part.name: measured_noise(correct, part.groups, folds, sources) for part in parts}
+    return {name: noise for name, noise in found.items() if noise}, len(folds)
 
 
 def cost(plan: Confirmation, seeds: int) -> float:

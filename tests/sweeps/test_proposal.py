@@ -9,6 +9,7 @@ import pytest
 
 from analysis.load import Results, load_results
 from analysis.power import Design, assumed_noise, power
+from analysis.statistics import measured_noise
 from esc50tune.data.dataset import Dataset
 from esc50tune.errors import UserError
 from sweeps.confirmation import plan_confirmation
@@ -51,32 +52,35 @@ def confirmed(folder: Path, seeds: int = 3) -> Results:
 def test_what_is_confirmed_tells_the_noise(tones: Dataset, tmp_path: Path) -> None:
     results = replace(searched(tones), confirmed=confirmed(tmp_path / "study").confirmed)
     noise, clips = measure_noise(results)
+    noise = noise["baseline-vs-convnext"]
     assert clips == 60
     assert noise.lasting >= 0 < noise.passing
     said = proposed(results, tmp_path, 30)
-    assert f"measured on the runs confirmed so far: {100 * (noise.lasting + noise.passing) ** 0.5:.1f} points" in said
-    assert "the mean of all comparisons within folds; a table's (≥ x) is of each arm's own noise, and larger" in said
+    assert "measured on the runs confirmed so far, the mean of a table's comparisons" in said
+    assert f"baseline-vs-convnext: {100 * (noise.lasting + noise.passing) ** 0.5:.1f} points with one seed" in said
     assert "assumed" not in said
 
 
 def test_fewer_folds_than_planned_are_noisier_by_their_clips(tones: Dataset, tmp_path: Path) -> None:
     one = load_results(write_study(tmp_path / "one", arms=ARMS[:2], seeds=3, folds=(5,))).confirmed
     noise, clips = measure_noise(replace(searched(tones), confirmed=one))
+    noise = noise["baseline-vs-convnext"]
     said = proposed(replace(searched(tones), confirmed=one), tmp_path, 30)
     assert clips == 12
-    assert f"so far: {100 * ((noise.lasting + noise.passing) / 5) ** 0.5:.1f} points with one seed" in said
+    assert f"{100 * ((noise.lasting + noise.passing) / 5) ** 0.5:.1f} points with one seed" in said
 
 
 def test_one_seed_does_not_tell_the_noise(tones: Dataset, tmp_path: Path) -> None:
     results = replace(searched(tones), confirmed=confirmed(tmp_path / "study", seeds=1).confirmed)
-    assert measure_noise(results) is None
+    assert measure_noise(results) == ({}, 60)
     assert "assumed" in proposed(results, tmp_path, 30)
 
 
 def test_a_difference_below_what_clips_allow_gets_no_number_of_seeds(tones: Dataset, tmp_path: Path) -> None:
     results = replace(searched(tones), confirmed=confirmed(tmp_path / "study").confirmed)
     said = proposed(results, tmp_path, 0.01)
-    assert "no number of seeds finds a true difference of 0.01 points here, only more clips do" in said
+    assert "no number of seeds finds a true difference of 0.01 points, only more clips do" in said
+    assert "runs on" not in said
 
 
 @pytest.mark.parametrize(("folds", "tested", "percent"), [("test", 1, 50), ("all", 5, 16)])
@@ -95,11 +99,24 @@ def test_seeds_are_those_of_the_table_that_needs_more(
         design = Design(tested, compared, compared)
         return next(s for s in range(design.least_seeds, 99) if power(percent / 100, noise, s, design) >= 0.8)
 
-    most = max(enough(1), enough(6))
-    assert most == enough(1 if folds == "test" else 6) > enough(6 if folds == "test" else 1)
+    few, many = enough(1), enough(6)
+    assert few > many if folds == "test" else few < many
     said = proposed(results, tmp_path, percent, folds)
-    assert f"{most} seeds find a true difference of {percent} points in either table in 8 of 10 studies" in said
-    assert f"{8 * tested * most} runs on {tested} folds" in said
+    found = f"seeds find a true difference of {percent} points in 8 of 10 studies of this design"
+    assert f"baseline-vs-convnext: {few} {found}" in said
+    assert f"regularization-ablation: {many} {found}" in said
+    assert f"{8 * tested * max(few, many)} runs on {tested} fold" in said
+
+
+def test_each_table_has_its_own_noise_and_need_of_seeds(tmp_path: Path) -> None:
+    """Two models know different clips; two regularizers of one model know the same."""
+    results = load_results(write_study(tmp_path / "study", arms=ARMS[:3], seeds=3))
+    baseline, convnext, other = (arm["name"] for arm in ARMS[:3])
+    noise, _ = measure_noise(results)
+    correct, folds, sources = results.confirmed.correct()
+    assert noise["baseline-vs-convnext"] == measured_noise(correct, {baseline: [convnext]}, folds, sources)
+    assert noise["regularization-ablation"] == measured_noise(correct, {convnext: [other]}, folds, sources)
+    assert noise["baseline-vs-convnext"] != noise["regularization-ablation"]
 
 
 def test_without_arms_to_compare_there_is_nothing_to_detect(tones: Dataset, tmp_path: Path) -> None:
