@@ -128,7 +128,7 @@ def tested(results: Results, what: str = "Accuracy in %") -> Iterator[str]:
     yield (
         f"{what} on the {len(confirmed.tested):,} clips of {folds_words(block.folds)}, each tested by models "
         f"trained from scratch on all other folds, with {seeds_words(block.seeds)}; every configuration was frozen "
-        "before its first test clip was read, and the last epoch counts."
+        "before its first test, and the last epoch counts."
     )
     yield from selected_on(results)
     yield from divergences(results)

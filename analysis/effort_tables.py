@@ -96,9 +96,10 @@ def budget_table(results: Results) -> Table:
         confirmed = costs.reindex(frame.index, fill_value=0).round({"seconds": 1}).add_prefix("confirmed ")
         frame = frame.join(confirmed)
         columns += [Column(number(name, digits=0), name) for name in confirmed]
+    differ = "; early stopping, or trials that were lost, make epochs differ" * (frame["epochs"].nunique() > 1)
     caption = (
-        "What each arm was given. Trials are dealt equally; early stopping makes epochs differ, and a step of one "
-        "model or method takes longer than one of another."
+        f"What each arm was given. Trials are dealt equally{differ}. A step of one model or method takes longer than "
+        "one of another."
     )
     return effort_table(results, "budget", "Budget: what each arm was given", caption, frame, columns)
 

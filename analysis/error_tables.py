@@ -55,7 +55,7 @@ def confused_pairs(confirmed: Confirmed) -> pd.DataFrame:
     """Return the pairs of a class and what it is taken for, with the share in percent of its predictions by arm."""
     names = confirmed.manifest["data"]["classes"]
     targets = confirmed.tested["target"].to_numpy()
-    shares = {arm: confusion(targets, classes, len(names)) for arm, classes in confirmed.predicted().items()}
+    shares = {arm: confusion_percents(targets, classes, len(names)) for arm, classes in confirmed.predicted().items()}
     total = sum(shares.values()) * ~np.eye(len(names), dtype=bool)
     most = [np.unravel_index(place, total.shape) for place in np.argsort(-total, axis=None, kind="stable")[:PAIRS]]
     rows = [
@@ -67,7 +67,7 @@ def confused_pairs(confirmed: Confirmed) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["class", "taken for", *shares]).set_index("class")
 
 
-def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion_percents(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Return the share in percent of each class's predictions, a row, that name each class, a column."""
     counts = np.zeros((classes, classes))
     seen = predicted >= 0

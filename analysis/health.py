@@ -42,6 +42,8 @@ def at_edges(results: Results) -> Iterator[str]:
 
 def edge_of(value: float, space: dict[str, Any]) -> str:
     """Return the edge, lower or upper, of a range that a value is at; nothing where it is inside."""
+    if value <= space["low"]:
+        return "lower"  # of 0 there is no logarithm
     scale = math.log if space["log"] else float
     low, high = scale(space["low"]), scale(space["high"])
     place = (scale(value) - low) / (high - low)

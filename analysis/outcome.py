@@ -54,7 +54,11 @@ def make_outcome(results: Results) -> Outcome | None:
     correct, folds, sources = confirmed.correct()
     parts = make_parts(results.manifest, list(correct))
     # A table answers one question: p values are adjusted over all of its comparisons, and over no others.
-    comparisons = {part.name: {one.arm: one for one in compare(correct, part.groups, folds, sources)} for part in parts}
+    of_folds = confirmed.clips["fold"].nunique()
+    comparisons = {
+        part.name: {one.arm: one for one in compare(correct, part.groups, folds, sources, of_folds=of_folds)}
+        for part in parts
+    }
     clean = accuracies(correct, folds, sources, folds == confirmed.manifest["test_fold"])
     everywhere = accuracies(correct, folds, sources, np.full(len(folds), True))
     return Outcome(confirmed, parts, everywhere, comparisons, clean)

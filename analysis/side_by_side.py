@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.caption import divergences, warnings
+from analysis.confirmed import arm_of, label_of
 from analysis.confirmed_tables import accuracy_cells, accuracy_columns, comparison_cells
 from analysis.layout import mark
 from analysis.provenance import discrepancies
 from analysis.search_tables import summarise
 from analysis.study import Study
-from analysis.table import Column, Table, difference, interval, number, signed, text
+from analysis.table import Column, Table, difference, interval, number, percent, signed, text
 
 
 def joined_table(studies: Mapping[str, Study]) -> Table:
@@ -34,10 +35,13 @@ def joined_table(studies: Mapping[str, Study]) -> Table:
 
 
 def rows(name: str, study: Study) -> Iterator[dict[str, Any]]:
-    data = study.results.manifest["data"]["title"]
+    data, confirmed = study.results.manifest["data"]["title"], study.results.confirmed
+    frozen = {label_of(entry): percent(entry["val_acc"]) for entry in confirmed.manifest["frozen"]} if confirmed else {}
     for arm, row in summarise(study.results).iterrows():
-        about = {"sweep": name, "arm": arm, "data": data, "encoder": row["encoder"], "search best": row["best"]}
-        yield about | confirmed_cells(study, str(arm))
+        own = {arm: row["best"]} | {label: score for label, score in frozen.items() if arm_of(label) == arm}
+        for label, score in own.items():
+            about = {"sweep": name, "arm": label, "data": data, "encoder": row["encoder"], "search best": score}
+            yield about | confirmed_cells(study, label)
 
 
 def confirmed_cells(study: Study, arm: str) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def cautions(studies: Mapping[str, Study]) -> Iterator[str]:
         yield "DIFFERENT DATA: these sweeps did not have the same clips, so that accuracies of two sweeps say nothing."
     for name, study in studies.items():
         told = [*warnings(study.results), *discrepancies(study.results), *divergences(study.results)]
-        told += study.results.left_out
+        told += [*study.results.left_out, *(study.results.confirmed.left_out if study.results.confirmed else [])]
         yield from (f"{name}: {sentence}" for sentence in told)
     yield (
         "Accuracy in % on the tested folds. Only arms of one sweep are compared with each other; verdicts and "

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
-from analysis.error_tables import DRAWN
+from analysis.error_tables import DRAWN, confusion_percents
 from analysis.figures.drawing import VERMILION, Drawing, new_page
 
 MARKED = 5
@@ -32,7 +32,7 @@ def confusion(
     """
     if len(classes) > DRAWN:
         return None
-    shares = 100.0 * confusion_shares(truth, predicted, len(classes))
+    shares = confusion_percents(truth, predicted, len(classes))
     pairs = most_confused(shares)
     listed = [f"{classes[i]} as {classes[j]} ({shares[i, j]:.0f}\N{NO-BREAK SPACE}%)" for i, j in pairs]
     numbered = len(classes) > FEW  # then a box is not found by its classes' names
@@ -55,16 +55,6 @@ def confusion(
 def height(classes: Sequence[str]) -> float:
     """Return inches enough for all rows, the names below them, and the bar above."""
     return 1.0 + 0.065 * max(map(len, classes)) + max(0.22 * min(len(classes), 20), 0.125 * len(classes))
-
-
-def confusion_shares(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return, for each class, the share of its predictions that went to each class, [classes, classes]."""
-    counts = np.zeros((classes, classes))
-    for run in predicted:
-        known = run >= 0
-        np.add.at(counts, (truth[known], run[known]), 1)
-    total = len(predicted) * np.bincount(truth, minlength=classes)
-    return counts / np.maximum(total, 1)[:, None]  # a class without clips has a row of zeros
 
 
 def most_confused(shares: np.ndarray) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from analysis.load import Results
 def search_drawings(results: Results) -> Iterator[Drawing | None]:
     manifest, trials = results.manifest, results.trials
     labels = arm_labels(manifest, [arm["name"] for arm in manifest["arms"]])
-    best, curves = best_trials(trials), epoch_frame(results)
+    best, curves = results.best["trial"].to_dict(), epoch_frame(results)
     marks = [*marks_of(manifest["arms"], manifest["data"]), search_mark(manifest["split"])]
     rungs = {arm["name"]: rung_epochs(arm["epochs"], manifest["scheduler"]) for arm in manifest["arms"]}
     judged = rungs if manifest["scheduler"]["name"] != "none" else {}
@@ -48,12 +48,6 @@ def rung_epochs(epochs: int, scheduler: dict[str, Any]) -> list[int]:
         rungs.append(rung)
         rung *= scheduler["factor"]
     return rungs
-
-
-def best_trials(trials: pd.DataFrame) -> dict[str, int]:
-    """Return the best trial of each arm that has a score; a tie goes to the lower validation loss, as in the tables."""
-    ranked = trials.dropna(subset=["score"]).sort_values(["score", "val_loss"], ascending=[False, True])
-    return {arm: int(own["trial"].iloc[0]) for arm, own in ranked.groupby("arm")}
 
 
 def epoch_frame(results: Results) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, counted, legend_below, small_panels
+from analysis.health import EDGE, edge_of
 
 TITLE = "Score against each knob that the search varied, by arm"
-EDGE = 0.05  # of the range: where the best point is nearer to an end, the best value may lie beyond it
 NOTE = (
     "Score: validation accuracy at the end of the full schedule; trials without one are ticks at the bottom. Grey: the "
     "outer 5 % of the searched range; nothing beyond it was tried."
@@ -68,7 +68,7 @@ def draw_slice(axes: Axes, points: pd.DataFrame, best: int, knob: str, limits: R
     scored = points.dropna(subset=["score"])
     values, scores = knob_values(scored, knob), 100.0 * scored["score"].to_numpy()
     is_best = scored["trial"].to_numpy() == best
-    edge = at_an_end(values, limits)
+    edge = np.array([edge_of(value, limits) != "" for value in values], bool)
     draw_range(axes, knob, limits)
     for look, chosen in zip(LOOKS, (~is_best, is_best, edge), strict=False):  # the last look has no scores
         axes.plot(values[chosen], scores[chosen], **LOOKS[look])
@@ -94,10 +94,6 @@ def at_share(share: float, limits: Range) -> float:
     """Return the value that lies at a share of the range, on the scale that it was searched on."""
     low, high = limits["low"], limits["high"]
     return low * (high / low) ** share if limits["log"] else low + share * (high - low)
-
-
-def at_an_end(values: np.ndarray, limits: Range) -> np.ndarray:
-    return (values <= at_share(EDGE, limits)) | (values >= at_share(1.0 - EDGE, limits))
 
 
 def knob_values(points: pd.DataFrame, knob: str) -> np.ndarray:

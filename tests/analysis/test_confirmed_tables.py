@@ -53,7 +53,7 @@ def compare_as(monkeypatch: pytest.MonkeyPatch, **found: dict) -> None:
     """Let the comparisons find these numbers, by arm."""
     usual = {"p": 0.01, "p_adjusted": 0.02, "nadeau_bengio_p": 0.3, "detectable": 0.019}
 
-    def compare(correct, groups, folds, sources, level=0.95):
+    def compare(correct, groups, folds, sources, of_folds):
         return [Comparison(arm=arm, **usual | found[arm]) for arms in groups.values() for arm in arms]
 
     monkeypatch.setattr(analysis.outcome, "compare", compare)

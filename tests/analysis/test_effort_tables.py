@@ -92,6 +92,13 @@ def test_without_early_stopping_nothing_is_said_of_it(sweep: Path) -> None:
 def test_the_budget_is_told_for_each_arm(sweep: Path) -> None:
     table = tables_of(sweep)["budget"]
     assert table.cells(table.on_paper)[:2] == [["baseline", "4", "9", "14"], ["convnext", "4", "15", "22"]]
+    assert "early stopping, or trials that were lost, make epochs differ" in table.caption
+
+
+def test_equal_epochs_are_not_said_to_differ(tmp_path: Path) -> None:
+    (table,) = budgets(write_study(tmp_path / "study"))
+    assert table.frame["epochs"].nunique() == 1
+    assert "differ" not in table.caption
 
 
 def budgets(folder: Path) -> list[Table]:

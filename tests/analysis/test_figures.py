@@ -29,7 +29,7 @@ from analysis.figures.confusion import confusion
 from analysis.figures.curves import learning_curves
 from analysis.figures.drawing import STYLE, Drawing, spread
 from analysis.figures.forest import forest
-from analysis.figures.search import best_trials, rung_epochs, search_drawings
+from analysis.figures.search import rung_epochs, search_drawings
 from analysis.figures.slices import slices
 from analysis.load import Results
 from analysis.outcome import Outcome, make_outcome
@@ -304,14 +304,6 @@ def test_a_trials_line_tells_how_it_ended_and_the_best_is_bold() -> None:
     assert best.get_linewidth() > 2 * finished.get_linewidth()
     (end,) = axes.texts
     assert (end.get_text(), end.xy) == ("60.0", (3, 60.0))
-
-
-def test_the_best_trial_is_the_one_of_the_tables() -> None:
-    trials = pd.DataFrame(
-        [("a", 0, 0.5, 1.0), ("a", 1, 0.7, 1.2), ("a", 2, 0.7, 0.9), ("a", 3, None, 0.1), ("b", 4, None, 0.2)],
-        columns=["arm", "trial", "score", "val_loss"],
-    )
-    assert best_trials(trials) == {"a": 2}  # a tie goes to the lower loss, and a trial without a score is none
 
 
 def rung_ticks(drawing: Drawing) -> list[list[float]]:

@@ -86,6 +86,7 @@ def test_where_no_trial_ran_in_full_no_arm_is_named(sweep: Path) -> None:
         (2.4e-4, LR, ""),
         (4.2e-3, LR, ""),
         (4.3e-3, LR, "upper"),
+        (0.0, LR, "lower"),  # that of a default, which has no logarithm
     ],
 )
 def test_an_edge_is_the_outer_twentieth_of_a_range(value: float, space: dict, edge: str) -> None:

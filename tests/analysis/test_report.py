@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import analysis.report
@@ -272,6 +273,22 @@ def test_sweeps_of_different_data_are_told_apart(tmp_path: Path, no_figures) -> 
     edit_json(second / "manifest.json", data=read_study(second).results.manifest["data"] | {"fingerprint": "other"})
     write_report([read_study(first), read_study(second)], tmp_path / "joint")
     assert "DIFFERENT DATA: these sweeps" in (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
+
+
+def test_every_confirmed_configuration_stands_side_by_side_and_what_is_missing_is_said(
+    tmp_path: Path, no_figures
+) -> None:
+    first, second = write_study(tmp_path / "one", top=2), write_study(tmp_path / "two")
+    predictions(second, "mixup", 1, 0).unlink()
+    write_report([read_study(first), read_study(second)], tmp_path / "joint")
+    frame = pd.read_csv(tmp_path / "joint" / "tables" / "all-arms.csv")
+    assert frame["arm"][frame["sweep"] == "one"].tolist() == [
+        label for arm in ("baseline", "convnext", "mixup", "shift") for label in (arm, f"{arm}#2")
+    ]
+    assert frame["accuracy"].notna().all()
+    assert frame["search best"].notna().all()
+    told = (tmp_path / "joint" / "tables" / "all-arms.md").read_text()
+    assert "two: INCOMPLETE: missing 1 of 40 confirmed runs (mixup 1)." in told
 
 
 def test_confirmed_runs_that_are_not_of_their_sweep_are_told_side_by_side(tmp_path: Path, no_figures) -> None:

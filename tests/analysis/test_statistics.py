@@ -326,3 +326,13 @@ def test_a_comparison_shows_nadeau_and_bengios_p_of_its_folds() -> None:
     base, other = table_of_folds(correct)
     (arm,) = versus(correct, "arm0", FOLDS, SOURCES)
     assert arm.nadeau_bengio_p == pytest.approx(nadeau_bengio(other - base, 1 / 5)[1])
+
+
+def test_where_only_some_folds_are_compared_each_still_tests_its_share_of_all_clips() -> None:
+    some = FOLDS <= 2
+    correct = {
+        arm: right[:, some] for arm, right in noisy_runs(np.random.default_rng(10), [0.7, 0.75], 3, FOLDS).items()
+    }
+    base, other = (np.array([own[:, FOLDS[some] == fold].mean() for fold in (1, 2)]) for own in correct.values())
+    (arm,) = compare(correct, {"arm0": ["arm1"]}, FOLDS[some], SOURCES[some], of_folds=5)
+    assert arm.nadeau_bengio_p == pytest.approx(nadeau_bengio(other - base, 1 / 5)[1])
