@@ -137,7 +137,7 @@ class Trainer:
         fused = speedups.is_on("optimizer")
         self.optimizer: Any = torch.optim.AdamW(groups, config.lr, weight_decay=0.0, fused=fused)
         for method in self.methods:
-            self.optimizer = method.wrap_optimizer(self.optimizer)
+            self.optimizer = method.wrap_optimizer(self.optimizer, self.classifier)
             method.start(self.classifier)
 
     def autocast(self) -> contextlib.AbstractContextManager:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -106,11 +107,19 @@ def run_script(name: str, description: str, default_arms: tuple[str, ...]) -> No
     parser = make_parser(name, description, default_arms)
 
     def run() -> int:
-        args = parser.parse_args()
-        args.given = {flag for flag, value in vars(args).items() if value != parser.get_default(flag)}
-        return dispatch(args)
+        return dispatch(parse(parser))
 
     end_with(run, ResultsError)
+
+
+def parse(parser: argparse.ArgumentParser, line: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line, this process's by default; `given` of the result are the flags that are in it."""
+    args, unsaid = parser.parse_args(line), object()
+    # argparse leaves alone what is there already; to a list it appends.
+    empty = {flag: [] if isinstance(value, list) else unsaid for flag, value in vars(args).items()}
+    said = vars(parser.parse_args(line, argparse.Namespace(**empty)))
+    args.given = {flag for flag, value in said.items() if value is not unsaid and value != []}
+    return args
 
 
 def dispatch(args: argparse.Namespace) -> int:

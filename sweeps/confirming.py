@@ -48,11 +48,16 @@ class ConfirmationDriver(Dealer):
 
     def __init__(self, plan: Confirmation, log: EventLog, state: SweepState) -> None:
         self.plan, self.runs = plan, {run.key: run for run in plan.runs()}
-        tries = {self.run_of(trial).key: trial for trial in state.trials.values()}
         super().__init__(log, state)
+        tries = self.last_tries
         for trial in tries.values():
             self.tidy(trial)
         self.left = deque(plan.missing(tries))
+
+    @property
+    def last_tries(self) -> dict[tuple[str, int, int, int], Trial]:
+        """The last try of each run that was dealt, by the run's key: one that failed is dealt anew."""
+        return {self.run_of(trial).key: trial for trial in self.state.trials.values()}
 
     @property
     def to_do(self) -> list[Run]:
@@ -213,7 +218,8 @@ def run_on_ray(
     interrupted = bool(left) and run_until_interrupt(run, driver, progress)
     driver.log.close()
     write_tables(plan.folder.parent, console)
-    code = report_end(plan.folder.parent, state, every, "interrupted" if interrupted else "done", console)
+    how, tries = "interrupted" if interrupted else "done", [*driver.last_tries.values()]
+    code = report_end(plan.folder.parent, tries, len(driver.runs), how, console)
     if interrupted:
         say(console, "go on with the same command")
     elif not code:

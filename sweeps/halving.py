@@ -37,8 +37,9 @@ def judged(trials: Sequence[Trial], planned: int, epochs: int) -> Iterator[tuple
     rung = rung_epoch(epochs)
     if len(trials) < planned or any(trial.reason is None and len(trial.epochs) < rung for trial in trials):
         return
-    best = sorted((trial for trial in trials if reached(trial, rung)), key=lambda trial: place(trial, rung))
-    best = best[: math.ceil(GO_ON * planned)]
+    # Those that ended early are not of them: after --extend they would take places that they do not use.
+    running = (trial for trial in trials if trial.reason in (None, "finished") and reached(trial, rung))
+    best = sorted(running, key=lambda trial: place(trial, rung))[: math.ceil(GO_ON * planned)]
     for trial in [trial for trial in trials if trial.waiting]:
         yield trial, trial in best
 

@@ -84,8 +84,9 @@ class Plan:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """What all trials' last checkpoints take: weights and AdamW's two moments, 4 bytes each."""
-        return sum(12 * self.parameters[arm.name] for arm in self.arms) * (self.trials // len(self.arms))
+        """What all trials' last checkpoints take, 4 bytes a number: weights, AdamW's two moments, averaged weights."""
+        kept = {arm.name: 3 + sum(method.copies for method in active(self.config(arm))) for arm in self.arms}
+        return sum(4 * kept[name] * self.parameters[name] for name in kept) * (self.trials // len(self.arms))
 
     @property
     def preset_says(self) -> str:

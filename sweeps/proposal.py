@@ -78,7 +78,7 @@ def finding(difference: float, noise: Noise, design: Design, seeds: int | None) 
 
 def command(plan: Confirmation, seeds: int) -> str:
     """Return the command that runs what was reckoned with."""
-    folds = " --folds test" if len(plan.folds) < len(plan.dataset.folds) else ""
+    folds = " --folds test" if plan.folds == [plan.test_fold] else ""
     top = max(Counter(frozen.arm for frozen in plan.frozen).values())
     return f"python sweeps/confirm.py {shown(plan.folder.parent)} --seeds {seeds}{folds}" + f" --top {top}" * (top > 1)
 

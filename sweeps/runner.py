@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ from sweeps.optuna_journal import write_journal
 from sweeps.packing import measured_share
 from sweeps.plan import Plan, make_plan
 from sweeps.progress import Progress
-from sweeps.resume import as_asked, check_checkpoints, check_same, read_sweep
+from sweeps.resume import OF_THE_MACHINE, as_asked, check_checkpoints, check_same, read_sweep
 from sweeps.state import SweepState, Trial
 from sweeps.tensorboard_log import TensorBoardLog
 from sweeps.trainable import run_trial
@@ -70,6 +71,9 @@ def run_sweep(args: argparse.Namespace) -> int:
     if before is None:
         make_folder(plan)
     with only_process(plan.folder):
+        if before is not None and read_sweep(plan.folder) != before:
+            what = "was run by another process meanwhile; the same command goes on from there"
+            raise UserError(f"'{plan.folder}' {what}")
         driver = open_driver(plan, console)
         manifest = before or plan.manifest()
         manifest = begin_run(manifest, resources=manifest["resources"], forced=forced) | {"trials": plan.trials}
@@ -77,7 +81,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         with nothing_lost(f"--resume {shown(plan.folder)}"):
             how = run_on_ray(plan, manifest, driver, caches, args, console)
     write_tables(plan.folder, console)
-    code = report_end(plan.folder, driver.state, plan.trials, how, console)
+    code = report_end(plan.folder, [*driver.state.trials.values()], plan.trials, how, console)
     advise(plan.folder, driver.state, how, args, console)
     return code
 
@@ -94,11 +98,16 @@ def advise(folder: Path, state: SweepState, how: str, args: argparse.Namespace, 
             whole=True,
         )
     if how != "done":
-        there = f" --address {args.address}" if args.address else ""
-        there += f" --wandb {args.wandb}" if args.wandb != "off" else ""
-        say(console, f"go on with: {script} --resume {shown(folder)}{there}", whole=True)
+        say(console, f"go on with: {script} --resume {shown(folder)}{repeated(args)}", whole=True)
     elif any(trial.reason == "finished" for trial in state.trials.values()):
         say(console, f"next, is it real: python sweeps/confirm.py {shown(folder)}", whole=True)
+
+
+def repeated(args: argparse.Namespace) -> str:
+    """Return the flags that a sweep's folder does not know of, as they were given."""
+    flags = {*OF_THE_MACHINE, "wandb"} | ({"data", "force"} if args.resume is not None else set())
+    values = {flag.replace("_", "-"): getattr(args, flag) for flag in sorted(flags & args.given)}
+    return "".join(f" --{flag}" + f" {shlex.quote(str(value))}" * (value is not True) for flag, value in values.items())
 
 
 @contextmanager
@@ -245,19 +254,19 @@ def run_until_interrupt(run: Callable[[], None], driver: Dealer, progress: Progr
     return False
 
 
-def report_end(folder: Path, state: SweepState, trials: int, how: str, console: Console) -> int:
-    """Say how it ended; return the exit code."""
-    for event in (event for trial in state.trials.values() for event in trial.retries):
+def report_end(folder: Path, trials: Sequence[Trial], planned: int, how: str, console: Console) -> int:
+    """Say how `trials`, of `planned` ones, ended; return the exit code."""
+    for event in (event for trial in trials for event in trial.retries):
         say(
             console,
             f"tried again: trial {event['trial']} ({event['arm']}), {event['kind']}: {summary(event['error'])}",
             "yellow",
         )
-    failed = [trial for trial in state.trials.values() if trial.reason == "error"]
+    failed = [trial for trial in trials if trial.reason == "error"]
     for trial in failed:
         say(console, f"FAILED: trial {trial.number} ({trial.arm}): {summary(trial.error or '')}", "red")
     say(console, f"results   {shown(folder)}, {megabytes(folder):,.1f} MB")
-    lost = trials - sum(trial.reason is not None for trial in state.trials.values())
+    lost = planned - sum(trial.reason is not None for trial in trials)
     if how != "done":
         trials_have = "1 trial has" if lost == 1 else f"{lost} trials have"
         say(console, f"{how}: {trials_have} not ended; the tables are made of those that have", "yellow")

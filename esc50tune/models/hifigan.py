@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
@@ -64,7 +65,8 @@ class HiFiGANClassifier(Model):
         width, next_width, groups = channels, channels, 4
         for scale in scales:
             layers.append(conv(width, next_width, 41, stride=scale, groups=groups))
-            width, next_width, groups = next_width, min(2 * next_width, widest), min(4 * groups, 16, channels)
+            width, next_width = next_width, min(2 * next_width, widest)
+            groups = math.gcd(min(4 * groups, 16, channels), channels)  # every layer's channels divide by it
         layers.append(conv(width, next_width, 5))
         self.layers = nn.ModuleList(layers)
         self.pool = pool

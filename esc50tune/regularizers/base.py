@@ -31,6 +31,7 @@ class Regularizer:
         on: the knob values that its arm in a sweep starts from.
         wave_knobs: those of its knobs that change waveforms in a way that cannot be done to features made beforehand.
         only_targets: True if its `on_batch` neither changes the clips nor looks at them.
+        copies: of the weights that it keeps in a checkpoint.
     """
 
     name: ClassVar[str]
@@ -38,6 +39,7 @@ class Regularizer:
     on: ClassVar[dict[str, float]]
     wave_knobs: ClassVar[tuple[str, ...]] = ()
     only_targets: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
 
     def __init__(self, config: TrialConfig) -> None:
         self.config = config
@@ -75,7 +77,7 @@ class Regularizer:
         """Change the optimizer's parameter groups."""
         return groups
 
-    def wrap_optimizer(self, optimizer: Any) -> Any:
+    def wrap_optimizer(self, optimizer: Any, classifier: nn.Module) -> Any:
         """Return what takes the steps: something with the optimizer's `step(closure)`, state and parameter groups."""
         return optimizer
 

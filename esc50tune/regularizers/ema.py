@@ -22,6 +22,7 @@ class EMA(Regularizer):
 
     name = "ema"
     on = {"ema": 0.99}
+    copies = 1
 
     class Knobs(BaseModel):
         ema: float = knob(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from esc50tune.knobs import Search, knob
 from esc50tune.regularizers.base import Regularizer
@@ -27,12 +28,18 @@ class SAMOptimizer:
         rho: radius of the neighbourhood.
         adaptive: ASAM instead of SAM.
         same_masks: draw the same dropout masks in both passes, so that both gradients belong to the same subnetwork.
+        norms: the model's norms with running statistics; these take in the first pass alone.
     """
 
     def __init__(
-        self, base: torch.optim.Optimizer, rho: float, adaptive: bool = False, same_masks: bool = True
+        self,
+        base: torch.optim.Optimizer,
+        rho: float,
+        adaptive: bool = False,
+        same_masks: bool = True,
+        norms: Sequence[nn.Module] = (),
     ) -> None:
-        self.base, self.rho, self.adaptive, self.same_masks = base, rho, adaptive, same_masks
+        self.base, self.rho, self.adaptive, self.same_masks, self.norms = base, rho, adaptive, same_masks, norms
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -60,7 +67,8 @@ class SAMOptimizer:
         parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         before = [p.detach().clone() for p in parameters]
         self.climb(parameters)
-        closure()
+        with statistics_kept(self.norms):
+            closure()
         with torch.no_grad():
             torch._foreach_copy_(parameters, before)  # copied back, since adding and subtracting would round
         self.base.step()
@@ -74,6 +82,18 @@ class SAMOptimizer:
         scale = self.rho / (torch.linalg.vector_norm(torch.stack([w.norm() for w in weighted])) + 1e-12)
         for p, w in zip(parameters, weighted, strict=True):
             p.add_(p.abs() * w * scale if self.adaptive else w * scale)
+
+
+@contextmanager
+def statistics_kept(norms: Sequence[nn.Module]) -> Iterator[None]:
+    """Let norms over the batch not take in, meanwhile, what they see: it is of weights that are not kept."""
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 class SAM(Regularizer):
@@ -105,6 +125,7 @@ class SAM(Regularizer):
     def is_on(cls, config: TrialConfig) -> bool:
         return config.sam_rho > 0.0
 
-    def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> SAMOptimizer:
+    def wrap_optimizer(self, optimizer: torch.optim.Optimizer, classifier: nn.Module) -> SAMOptimizer:
         config = self.config
-        return SAMOptimizer(optimizer, config.sam_rho, config.sam_adaptive, config.sam_masks == "same")
+        norms = [module for module in classifier.modules() if getattr(module, "track_running_stats", False)]
+        return SAMOptimizer(optimizer, config.sam_rho, config.sam_adaptive, config.sam_masks == "same", norms)

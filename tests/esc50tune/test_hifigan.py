@@ -105,6 +105,19 @@ def test_statistics_pooling_classifies_from_mean_and_deviation_of_every_layer():
     torch.testing.assert_close(logits, F.linear(expected, model.last[1].weight[..., 0], model.last[1].bias))
 
 
+@pytest.mark.parametrize("channels", range(4, 132, 4))
+def test_every_width_that_its_knob_allows_can_be_built(channels):
+    with torch.device("meta"):
+        HiFiGANClassifier(1, 3, channels=channels)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(8, 8), (12, 12), (16, 16), (20, 4), (24, 8), (64, 16)])
+def test_the_groups_are_as_many_as_divide_the_channels_at_most_16(channels, groups):
+    with torch.device("meta"):
+        layers = HiFiGANClassifier(1, 3, channels=channels).layers
+    assert [layer.groups for layer in layers[1:6]] == [4, *[groups] * 4]
+
+
 def test_the_knob_sets_the_width():
     model = HiFiGANClassifier.from_config(TrialConfig(hifigan_channels=8), 1, 3)
     assert [layer.out_channels for layer in [*model.layers, model.last]] == [8, 8, 16, 32, 64, 64, 64, 3]

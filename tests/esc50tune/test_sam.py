@@ -15,6 +15,7 @@ from esc50tune.config import TrialConfig
 from esc50tune.errors import UserError
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.sam import SAMOptimizer
+from esc50tune.seeds import stream
 from esc50tune.trial import Trainer, train_trial
 from tests.conftest import watch
 
@@ -348,6 +349,21 @@ def test_a_trial_goes_on_from_its_checkpoint_as_if_never_stopped(masks, adaptive
     assert stopped == whole
     first, second = (load_checkpoint(tmp_path / name)["classifier"] for name in ("whole.pt", "stopped.pt"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_running_statistics_are_those_of_the_weights_that_are_kept(small, tones_data):
+    """Batch norm of the first pass alone: the second one sees weights that no evaluation will have."""
+    after = {}
+    for rho in (0.0, 0.5):
+        trainer, _ = start(small | {"convnext_pool": "statistics", "sam_rho": rho}, tones_data)
+        streams = {method: stream(0, method.name) for method in trainer.methods}
+        trainer.train_batch(CLIPS, streams, 1e-3)
+        after[rho] = {name: buffer.clone() for name, buffer in trainer.classifier.model.head.named_buffers()}
+        norm = trainer.classifier.model.head[0]
+        assert norm.track_running_stats
+    assert set(after[0.5]) == {"0.running_mean", "0.running_var", "0.num_batches_tracked"}
+    for name, buffer in after[0.5].items():
+        assert torch.equal(buffer, after[0.0][name])
 
 
 @pytest.mark.parametrize("rho", [-0.05, -1e-9])

@@ -229,7 +229,7 @@ def test_told_to_end_as_schedulers_do_it_leaves_tables(tones_folder: Path, tmp_p
     process.terminate()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
-    assert output.splitlines()[-1] == f"go on with: python sweeps/regularization.py --resume {folder}"
+    assert output.splitlines()[-1] == f"go on with: python sweeps/regularization.py --resume {folder} --no-dashboard"
     assert (last_run(folder)["how"], (folder / "tables").is_dir()) == ("interrupted", True)
 
 

@@ -70,7 +70,7 @@ def go_on(plan: Plan) -> None:
             driver.log.close()
             console = Console(file=io.StringIO())
             console.print(Progress(driver.state, plan.trials, 1, console).table())
-            report_end(plan.folder, driver.state, plan.trials, "done", console)
+            report_end(plan.folder, [*driver.state.trials.values()], plan.trials, "done", console)
             went_on = True
         if went_on:
             EventLog(plan.folder).close()  # what was written can be gone on with again

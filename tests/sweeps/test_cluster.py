@@ -122,7 +122,7 @@ def test_interrupted_while_ray_starts_it_says_how_to_go_on(
     assert told.err == ""
     assert told.out.splitlines()[-2:] == [
         "interrupted: 2 trials have not ended; the tables are made of those that have",
-        f"go on with: python sweeps/regularization.py --resume {tmp_path / 'new'}",
+        f"go on with: python sweeps/regularization.py --resume {tmp_path / 'new'} --no-dashboard",
     ]
     assert '"how": "interrupted"' in (tmp_path / "new" / "manifest.json").read_text()
     monkeypatch.setattr(tune.Tuner, "fit", no_room)

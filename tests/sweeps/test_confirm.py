@@ -24,8 +24,9 @@ from esc50tune.errors import UserError
 from sweeps.confirm import make_parser
 from sweeps.confirmation import FOLDER, Confirmation, Run, freeze, plan_confirmation
 from sweeps.confirming import ConfirmationDriver, confirm, open_driver
-from sweeps.runner import only_process
-from tests.analysis.made import edit_json, write_study
+from sweeps.failure import Failure
+from sweeps.runner import only_process, report_end
+from tests.analysis.made import captured, edit_json, write_study
 from tests.conftest import SMALL
 
 
@@ -331,6 +332,22 @@ def begun(tones: Dataset, tmp_path: Path) -> Confirmation:
     confirmation = plan(tones, tmp_path, seeds=1)
     confirmation.write()
     return confirmation
+
+
+def test_a_run_that_failed_once_and_then_ended_is_no_failure(begun: Confirmation) -> None:
+    driver = open_driver(begun)
+    driver.fail(driver.deal().number, Failure("error", "RuntimeError: boom"))
+    end_runs(driver, 9)
+    runs = list(begun.runs())
+    console = captured()
+    assert report_end(begun.folder, [*driver.last_tries.values()], len(runs), "done", console) == 1
+    assert "RuntimeError: boom" in console.file.getvalue()
+    again = open_driver(begun)
+    assert again.to_do == runs[:1]
+    end_runs(again, 1)
+    console = captured()
+    assert report_end(begun.folder, [*again.last_tries.values()], len(runs), "done", console) == 0
+    assert "FAILED" not in console.file.getvalue()
 
 
 def test_only_what_is_missing_or_damaged_is_run_again(begun: Confirmation) -> None:

@@ -75,6 +75,18 @@ def test_trials_that_come_later_are_ranked_among_those_of_before() -> None:
     assert [one.number for one in before if one.reason is None] == [1, 2]
 
 
+def test_after_an_extension_what_was_stopped_takes_nobodys_place() -> None:
+    before = waiting([0.1 * n for n in range(1, 9)])
+    going_on(before, planned=8)
+    for one in before:
+        one.reason = one.reason or "finished"
+    stopped = [one for one in before if one.reason == "stopped"]
+    assert len(stopped) == 5
+    later = [trial(n, 0.9) for n in range(8, 16)]  # all of them worse than those that were stopped
+    full = [number for number, goes_on in going_on([*before, *later], planned=16).items() if goes_on]
+    assert full == [8, 9, 10]  # with the 3 of before 3/8 of 16
+
+
 def score(arm: str, number: int, epoch: int) -> float:
     """The later an arm's trial, the better it is, but the baseline's are all worse than the others'."""
     return 0.1 + 0.01 * number + 0.5 * (arm != "baseline") + 0.001 * epoch

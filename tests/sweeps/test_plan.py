@@ -167,6 +167,12 @@ def test_checkpoints_that_are_there_need_no_room(
         check_disk(plan.folder, plan.checkpoint_bytes)
 
 
+def test_averaged_weights_are_a_fourth_part_of_a_checkpoint(tones_folder: Path, tmp_path: Path) -> None:
+    plain, ema = (plan_for(tones_folder, tmp_path, "--arms", arm, "--num-samples", "1") for arm in ("convnext", "ema"))
+    assert plain.parameters["convnext"] == ema.parameters["ema"]
+    assert ema.checkpoint_bytes == 16 * ema.parameters["ema"] == plain.checkpoint_bytes * 4 / 3
+
+
 def test_a_remainder_is_not_run_and_said(tones_folder: Path, tmp_path: Path) -> None:
     plan = plan_for(tones_folder, tmp_path, "--num-samples", "8")
     assert plan.trials == 6

@@ -319,7 +319,7 @@ def test_an_interrupt_ends_with_130_and_the_tables_of_what_finished(cut: Cut) ->
     code, printed = cut.interrupted
     assert code == 130, printed
     assert re.search("interrupted: [1-3] trials have not ended", printed)
-    assert f"--resume {cut.folder} --wandb offline" in printed
+    assert f"--resume {cut.folder} --max-concurrent 1 --no-dashboard --wandb offline" in printed
     assert "Traceback" not in printed
     assert "INCOMPLETE" in cut.tables
 
