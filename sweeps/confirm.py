@@ -28,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--top", type=at_least(1), default=1, metavar="N", help="configurations of each arm, best first (default 1)"
     )
+    study.add_argument("--data", default="auto", metavar="FOLDER", help="the sweep's clips, if they were moved")
     study.add_argument("--detect", metavar="POINTS", help="how many seeds a difference of so many needs; runs nothing")
     add_machine_flags(parser)
     add_wandb_flag(parser.add_argument_group("results"))

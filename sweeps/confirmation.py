@@ -20,13 +20,14 @@ from analysis.load import Results
 from analysis.load_confirmed import never_tried, read_frozen
 from analysis.shapes import CONFIRM_BEGUN, SEARCH
 from esc50tune.config import TrialConfig
-from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.dataset import Dataset
 from esc50tune.data.latents import check_unchanged
 from esc50tune.errors import UserError
 from esc50tune.files import write_whole
 from esc50tune.seeds import derive_seed
 from sweeps import events
 from sweeps.manifest import FILE, begin_run, code_changes, describe_run, write_manifest
+from sweeps.same_data import same_data
 from sweeps.state import Trial
 
 FOLDER = "confirm"
@@ -230,7 +231,9 @@ def searched(sweep: dict[str, Any]) -> list[int]:
     return sorted([*sweep["split"]["train"], sweep["split"]["val"]])
 
 
-def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, top: int) -> Confirmation:
+def plan_confirmation(
+    results: Results, folder: Path, seeds: int, folds: str, top: int, data: str = "auto"
+) -> Confirmation:
     """Freeze what a sweep found, or take up what was frozen, and lay out the runs.
 
     Args:
@@ -239,6 +242,7 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
         seeds: runs of each frozen configuration on each fold.
         folds: 'all', or 'test' for the sweep's test fold alone.
         top: how many configurations of each arm.
+        data: where the sweep's clips are by now; 'auto' where they were.
 
     Raises:
         UserError: nothing can be frozen, there is no test fold, or the data are not the sweep's any more; or what was
@@ -246,9 +250,7 @@ def plan_confirmation(results: Results, folder: Path, seeds: int, folds: str, to
         ResultsError: what was frozen cannot be read, or the log of what can be.
     """
     sweep, place = results.manifest, folder / FOLDER
-    dataset = read_dataset(Path(sweep["data"]["root"]))
-    if dataset.fingerprint != sweep["data"]["fingerprint"]:
-        raise UserError(f"'{dataset.root}' is not what the sweep ran on any more: its content has changed")
+    dataset = same_data(sweep, data)
     check_unchanged(sweep["encoders"])
     before = read_manifest(place)
     if before is None:

@@ -124,11 +124,11 @@ def confirm(args: argparse.Namespace) -> int:
     console, folder = Console(), args.folder.absolute()
     results = load_results(folder)  # before the lock, which would make a folder that is not there
     if args.detect is not None:
-        plan = plan_confirmation(results, folder, args.seeds, args.folds, args.top)
+        plan = plan_confirmation(results, folder, args.seeds, args.folds, args.top, args.data)
         share = share_machines(machines_of(args), args.gpus_per_trial, args.max_concurrent)
         return propose(results, plan, points(args.detect), share, console)
     with only_process(folder):  # neither its sweep nor another second phase of it
-        plan = plan_confirmation(load_results(folder), folder, args.seeds, args.folds, args.top)
+        plan = plan_confirmation(load_results(folder), folder, args.seeds, args.folds, args.top, args.data)
         machines = machines_of(args)
         share = share_machines(machines, args.gpus_per_trial, args.max_concurrent)
         if share.gpus and args.gpus_per_trial is None:

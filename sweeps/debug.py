@@ -15,7 +15,6 @@ from esc50tune.allocator import keep_freed_memory
 from esc50tune.classifier import check_clip_length
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData, open_search_data
-from esc50tune.data.dataset import read_dataset
 from esc50tune.data.latents import check_unchanged
 from esc50tune.data.split import Split
 from esc50tune.errors import UserError
@@ -25,6 +24,7 @@ from sweeps.console import Console, percent, say
 from sweeps.opening import print_study
 from sweeps.plan import make_plan
 from sweeps.resources import this_machine
+from sweeps.same_data import same_data
 from sweeps.studies import study_of
 
 HEADER = f"{'epoch':>5} {'train loss':>11} {'train acc':>10} {'val loss':>9} {'val acc':>8} {'lr':>9} {'seconds':>8}"
@@ -62,15 +62,11 @@ def default_of_arm(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, in
 def trial_of_sweep(args: argparse.Namespace) -> tuple[TrialConfig, TrialData, int]:
     if args.name is None:
         raise UserError("--trial needs --name (and --results): the sweep whose trial it is")
-    for flag in sorted(args.given - {"debug", "trial", "name", "results"}):
+    for flag in sorted(args.given - {"debug", "trial", "name", "results", "data"}):
         raise UserError(f"--trial runs a trial as it was: leave out --{flag.replace('_', '-')}")
     results = load_results(Path(args.results) / args.name)
     config = dealt_config(results, args.trial)
-    dataset = read_dataset(Path(results.manifest["data"]["root"]))
-    if dataset.fingerprint != results.manifest["data"]["fingerprint"]:
-        raise UserError(
-            f"'{dataset.root}' is not what the sweep '{args.name}' ran on any more: its content has changed"
-        )
+    dataset = same_data(results.manifest, args.data)
     check_unchanged(results.manifest["encoders"])
     folds = results.manifest["split"]
     split = Split(tuple(folds["train"]), folds["val"], folds["test"])

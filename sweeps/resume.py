@@ -14,6 +14,7 @@ from analysis.shapes import Shape, misfit
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.latents import check_unchanged
+from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 from sweeps import events
 from sweeps.manifest import FILE, code_changes
@@ -105,6 +106,8 @@ def as_asked(args: argparse.Namespace, manifest: dict[str, Any]) -> argparse.Nam
     asked.num_samples = manifest["trials"]
     if args.data != "auto":
         asked.data = args.data
+    elif manifest["data"]["stand_in"]:
+        asked.data = str(stand_in_folder())  # the real clips may have come meanwhile
     if args.extend is not None:
         if (args.resume / "confirm").exists():
             raise UserError(f"'{args.resume}' is confirmed: what it chose cannot change any more; start a new sweep")

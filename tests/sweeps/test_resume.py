@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import sweeps.resume
 from analysis.files import read_events
 from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
@@ -220,7 +221,13 @@ def test_a_time_budget_that_is_none_is_refused(text: str) -> None:
 def manifest(**changes) -> dict:
     arms = [{"name": "convnext", "epochs": 3, "fixed": {"lr": 1e-3}}]
     asked = {"data": "auto", "arms": "convnext", "num_samples": 9}
-    told = {"data": {"fingerprint": "a", "root": "/x"}, "split": {}, "arms": arms, "search": "sobol", "trials": 6}
+    told = {
+        "data": {"fingerprint": "a", "root": "/x", "stand_in": False},
+        "split": {},
+        "arms": arms,
+        "search": "sobol",
+        "trials": 6,
+    }
     told |= {"scheduler": {}, "seed": 0, "arguments": asked, "resources": {"share": {"gpus": 0}}}
     return describe_run() | told | changes
 
@@ -261,6 +268,15 @@ def test_a_resumed_sweep_is_asked_for_what_it_was_asked_for(tmp_path: Path) -> N
     again = as_asked(asked(tmp_path), manifest())
     assert (again.arms, again.num_samples) == ("convnext", 6)
     assert as_asked(asked(tmp_path, {"extend"}, extend=3), manifest()).num_samples == 9
+
+
+def test_a_sweep_on_the_stand_in_goes_on_with_it_though_real_clips_have_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps.resume, "stand_in_folder", lambda: tmp_path / "stand-in")
+    before = manifest(data={"fingerprint": "a", "root": "/x", "stand_in": True})
+    assert as_asked(asked(tmp_path), before).data == str(tmp_path / "stand-in")
+    assert as_asked(asked(tmp_path, {"data"}, data="/y"), before).data == "/y"
 
 
 def test_a_resumed_sweep_takes_no_other_study(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""The clips that a sweep ran on, wherever they lie by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from esc50tune.data.dataset import Dataset, read_dataset
+from esc50tune.data.locate import find_dataset
+from esc50tune.data.synthetic import stand_in_folder
+from esc50tune.errors import UserError
+
+
+def same_data(manifest: dict[str, Any], named: str) -> Dataset:
+    """Return the clips of the sweep that a manifest describes.
+
+    Args:
+        manifest: the sweep's.
+        named: the folder that `--data` names; 'auto' for the one of the sweep. The stand-in is made again where it is
+            gone.
+
+    Raises:
+        UserError: they are not there, or not the same any more.
+    """
+    data = manifest["data"]
+    if named != "auto":
+        dataset = find_dataset(named)
+    elif data["stand_in"]:
+        dataset = read_dataset(stand_in_folder())
+    elif not Path(data["root"]).exists():
+        raise UserError(f"the sweep's clips are not in '{data['root']}' any more; --data FOLDER says where they are")
+    else:
+        dataset = read_dataset(Path(data["root"]))
+    if dataset.fingerprint != data["fingerprint"]:
+        raise UserError(f"'{dataset.root}' is not what the sweep ran on: it has another content")
+    return dataset
