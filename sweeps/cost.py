@@ -55,6 +55,9 @@ def measure(config: TrialConfig, classes: int, train_clips: int, val_clips: int)
     """Time steps of a trial on clips of nothing, so that no feature need be computed for it.
 
     Evaluation is counted as a third of a step for as many clips, or crops.
+
+    Raises:
+        torch.OutOfMemoryError: a step does not fit the GPU.
     """
     device = default_device()
     if device.type == "cuda":

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from esc50tune.allocator import keep_freed_memory
 from esc50tune.command import shown
+from esc50tune.errors import UserError
+from sweeps.arms import Arm
 from sweeps.console import Console, clock, say
 from sweeps.cost import measure
 from sweeps.opening import print_plan
@@ -24,7 +26,7 @@ def dry_run(plan: Plan, console: Console) -> None:
     print_plan(plan, console)
     with console.status("timing each arm"):
         clips = len(plan.dataset.classes), plan.train_clips, plan.val_clips
-        seconds = {arm.name: measure(plan.config(arm), *clips).seconds for arm in plan.arms}
+        seconds = {arm.name: trial_seconds(plan, arm, *clips) for arm in plan.arms}
     per_arm = plan.trials // len(plan.arms)
     table = Table(title="arms", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("arm", "parameters", "trials", "epochs", "a full trial"):
@@ -44,6 +46,20 @@ def dry_run(plan: Plan, console: Console) -> None:
     )
     say(console, f"disk      {plan.checkpoint_bytes / 1e6:,.1f} MB of checkpoints in {shown(plan.folder)}")
     say(console, "nothing was started")
+
+
+def trial_seconds(plan: Plan, arm: Arm, *clips: int) -> float:
+    """Return the seconds of a full trial.
+
+    Raises:
+        UserError: a step of it does not fit the GPU.
+    """
+    try:
+        return measure(plan.config(arm), *clips).seconds
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"a step of {arm.name} does not fit the GPU: --set batch_parts=2 computes it in halves"
+        ) from None
 
 
 def points(plan: Plan) -> Iterator[str]:

@@ -48,7 +48,7 @@ class EventLog:
             self.tell(event)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event: `deal`, `epoch`, `retry` or `end`.
+        """Write one event: `deal`, `epoch`, `promote`, `retry` or `end`.
 
         Raises:
             UserError: it cannot be written, or is gone; then nothing of it is in the log.

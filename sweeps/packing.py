@@ -47,7 +47,12 @@ def measured_share(
         say(console, "no GPU here to measure a trial on: each gets a whole one; --gpus-per-trial for a share")
         return 1.0
     machine, device = this_machine(), torch.device("cuda")
-    costs = [measure(config, classes, train_clips, val_clips) for config in configs]
+    try:
+        costs = [measure(config, classes, train_clips, val_clips) for config in configs]
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        say(console, "packing   one at a time: a step does not fit the GPU's memory; a trial then tries halves of it")
+        return 1.0
     slowest = configs[max(range(len(costs)), key=lambda i: costs[i].seconds)]
     torch.cuda.empty_cache()  # this process stays, and the trials need the memory
     fit = trials_that_fit(max(cost.peak_bytes for cost in costs), torch.cuda.get_device_properties(0).total_memory)

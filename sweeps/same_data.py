@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from analysis.shapes import Shape, misfit
 from esc50tune.data.dataset import Dataset, read_dataset
 from esc50tune.data.locate import find_dataset
 from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
+
+
+# what older manifests may lack, and what they must have for their trials to run once more
+NEEDED: Shape = {name: lambda _: True for name in ("encoders", "resources")} | {"data": {"classes": lambda _: True}}
 
 
 def same_data(manifest: dict[str, Any], named: str) -> Dataset:
@@ -20,8 +25,10 @@ def same_data(manifest: dict[str, Any], named: str) -> Dataset:
             gone.
 
     Raises:
-        UserError: they are not there, or not the same any more.
+        UserError: they are not there, or not the same any more; or the manifest is too old to tell.
     """
+    if fault := misfit(manifest, NEEDED):
+        raise UserError(f"this sweep's manifest is damaged, or of an older version ({fault}): start a new sweep")
     data = manifest["data"]
     if named != "auto":
         dataset = find_dataset(named)

@@ -68,7 +68,7 @@ class DealingSearcher(Searcher):
 
 
 class ArmScheduler(FIFOScheduler):
-    """Passes results to the driver, which judges each trial by its own arm's ladder alone."""
+    """Passes results to the driver, which judges each trial among those of its own arm alone."""
 
     def __init__(self, driver: Dealer) -> None:
         super().__init__()

@@ -49,6 +49,7 @@ def results_of(dataset: Dataset, scores: dict[str, list[float | None]], test: in
         },
         "split": {"train": [1, 2, 3], "val": val, "test": test, "train_clips": 36},
         "encoders": {},
+        "resources": {},
     }
     events, number = [], 0
     for arm, of_arm in scores.items():

@@ -102,6 +102,18 @@ def test_the_slowest_trial_is_tried_and_the_hungriest_must_fit(monkeypatch: pyte
     assert "3 at a time on each GPU: clips/s 100 with 1, 200 with 2, 300 with 3" in said.getvalue()
 
 
+def test_where_not_one_step_fits_each_trial_gets_a_whole_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Cost:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(packing, "measure", full)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    said = io.StringIO()
+    assert measured_share([TINY], 4, 240, 80, Console(file=said, width=200)) == 1.0
+    assert "one at a time: a step does not fit the GPU's memory" in said.getvalue()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure on")
 def test_without_a_gpu_here_each_trial_gets_a_whole_one() -> None:
     said = io.StringIO()

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis.load import load_results
 from sweeps import dry_run
@@ -104,6 +105,18 @@ def test_a_dry_run_holds_its_memory_as_trials_do_before_it_times_them(
     monkeypatch.setattr(dry_run, "measure", lambda *_: done.append("timed") or Cost(1.0, 0))
     assert run_here(*command(tones_folder, tmp_path, "--arms", "convnext,sam", "--num-samples", "8", "--dry-run")) == 0
     assert done == ["kept", "timed", "timed"]
+
+
+@pytest.mark.slow
+def test_a_dry_run_names_the_arm_whose_step_does_not_fit_the_gpu(
+    tones_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def full(*_: object) -> Cost:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(dry_run, "measure", full)
+    assert run_here(*command(tones_folder, tmp_path, "--arms", "sam", "--num-samples", "1", "--dry-run")) == 2
+    assert capsys.readouterr().err.startswith("error: a step of sam does not fit the GPU: --set batch_parts=2")
 
 
 @pytest.mark.slow

@@ -16,7 +16,15 @@ from sweeps.same_data import same_data
 
 def manifest_of(dataset: Dataset, **changes: Any) -> dict[str, Any]:
     facts = {"root": str(dataset.root), "fingerprint": dataset.fingerprint, "stand_in": False}
-    return {"data": facts | changes}
+    return {"data": facts | {"classes": list(dataset.classes)} | changes, "encoders": {}, "resources": {}}
+
+
+@pytest.mark.parametrize(("name", "place"), [("encoders", ()), ("resources", ()), ("classes", ("data",))])
+def test_a_manifest_too_old_to_run_a_trial_again_is_told(tones: Dataset, name: str, place: tuple[str, ...]) -> None:
+    manifest = manifest_of(tones)
+    del (manifest[place[0]] if place else manifest)[name]
+    with pytest.raises(UserError, match=f"damaged, or of an older version .*has no {name}.*: start a new sweep"):
+        same_data(manifest, "auto")
 
 
 def test_clips_are_taken_from_where_they_were_or_from_where_they_are_said_to_be(tones: Dataset, tmp_path: Path) -> None:
