@@ -11,7 +11,6 @@ from esc50tune.data.locate import find_dataset
 from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 
-
 # what older manifests may lack, and what they must have for their trials to run once more
 NEEDED: Shape = {name: lambda _: True for name in ("encoders", "resources")} | {"data": {"classes": lambda _: True}}
 

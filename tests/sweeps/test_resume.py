@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import torch
 
 import sweeps.resume
+import sweeps.runner
 from analysis.files import read_events
 from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
@@ -23,9 +26,11 @@ from sweeps.failure import Failure
 from sweeps.manifest import describe_run
 from sweeps.presets import PRESETS
 from sweeps.resume import as_asked, check_checkpoints, check_same
+from sweeps.runner import only_process
 from sweeps.state import SweepState
 from sweeps.studies import regularization
 from sweeps.trainable import checkpoint_path
+from tests.analysis.made import edit_json
 from tests.sweeps.conftest import Cut, Whole
 from tests.sweeps.scripts import SCRIPT, run_here
 
@@ -344,3 +349,20 @@ def test_an_interrupt_ends_with_130_and_the_tables_of_what_finished(cut: Cut) ->
 def test_another_study_is_refused_for_a_resumed_sweep(cut: Cut, capsys: pytest.CaptureFixture) -> None:
     assert run_here(*SCRIPT, "--resume", str(cut.folder), "--arms", "convnext") == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_what_another_process_did_meanwhile_is_not_written_over(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Between the reading of a manifest and the lock there may be minutes, on a GPU, and another process's run."""
+    folder = shutil.copytree(whole.folder, tmp_path / "made")
+
+    def locked(path: Path) -> AbstractContextManager:
+        edit_json(path / "manifest.json", trials=99)
+        return only_process(path)
+
+    monkeypatch.setattr(sweeps.runner, "only_process", locked)
+    assert run_here(*SCRIPT, "--resume", str(folder), "--no-dashboard") == 2
+    assert "was run by another process meanwhile; the same command goes on" in capsys.readouterr().err
+    assert json.loads((folder / "manifest.json").read_text())["trials"] == 99
