@@ -14,11 +14,11 @@ from analysis.shapes import Shape, misfit
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.latents import check_unchanged
-from esc50tune.data.synthetic import stand_in_folder
 from esc50tune.errors import UserError
 from sweeps import events
 from sweeps.manifest import FILE, code_changes
 from sweeps.plan import OF_THE_STUDY, equal_deal
+from sweeps.same_data import place_of
 from sweeps.state import Trial
 from sweeps.trainable import checkpoint_path
 
@@ -104,10 +104,7 @@ def as_asked(args: argparse.Namespace, manifest: dict[str, Any]) -> argparse.Nam
         raise UserError(f"--resume goes on with the sweep as it was: leave out --{flag.replace('_', '-')}")
     asked = argparse.Namespace(**vars(args) | manifest["arguments"] | {"resume": args.resume.absolute()})
     asked.num_samples = manifest["trials"]
-    if args.data != "auto":
-        asked.data = args.data
-    elif manifest["data"]["stand_in"]:
-        asked.data = str(stand_in_folder())  # the real clips may have come meanwhile
+    asked.data = place_of(manifest["data"], args.data)
     if args.extend is not None:
         if (args.resume / "confirm").exists():
             raise UserError(f"'{args.resume}' is confirmed: what it chose cannot change any more; start a new sweep")

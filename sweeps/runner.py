@@ -18,6 +18,8 @@ from typing import Any
 import ray
 from filelock import FileLock, Timeout
 
+from analysis.files import read_manifest
+from analysis.shapes import MANIFEST
 from analysis.terminal import write_tables
 from esc50tune.command import shown
 from esc50tune.data.cache import ClipCache
@@ -29,7 +31,7 @@ from sweeps.driver import Dealer, Driver
 from sweeps.dry_run import dry_run
 from sweeps.events import EventLog
 from sweeps.failure import summary
-from sweeps.manifest import begin_run, end_run, write_manifest
+from sweeps.manifest import FILE, begin_run, end_run, write_manifest
 from sweeps.opening import print_plan
 from sweeps.optuna_journal import write_journal
 from sweeps.packing import measured_share
@@ -71,7 +73,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     if before is None:
         make_folder(plan)
     with only_process(plan.folder):
-        if before is not None and read_sweep(plan.folder) != before:
+        if before is not None and read_manifest(plan.folder / FILE, MANIFEST) != before:
             what = "was run by another process meanwhile; the same command goes on from there"
             raise UserError(f"'{plan.folder}' {what}")
         driver = open_driver(plan, console)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import sweeps.resume
 import sweeps.runner
+import sweeps.same_data
 from analysis.files import read_events
 from analysis.load import load_results
 from esc50tune.checkpoint import save_checkpoint
@@ -227,7 +227,7 @@ def manifest(**changes) -> dict:
     arms = [{"name": "convnext", "epochs": 3, "fixed": {"lr": 1e-3}}]
     asked = {"data": "auto", "arms": "convnext", "num_samples": 9}
     told = {
-        "data": {"fingerprint": "a", "root": "/x", "stand_in": False},
+        "data": {"fingerprint": "a", "root": "/", "stand_in": False},
         "split": {},
         "arms": arms,
         "search": "sobol",
@@ -271,14 +271,21 @@ def asked(tmp_path: Path, given: set[str] = frozenset(), **flags) -> argparse.Na
 
 def test_a_resumed_sweep_is_asked_for_what_it_was_asked_for(tmp_path: Path) -> None:
     again = as_asked(asked(tmp_path), manifest())
-    assert (again.arms, again.num_samples) == ("convnext", 6)
+    assert (again.arms, again.num_samples, again.data) == ("convnext", 6, "/")
     assert as_asked(asked(tmp_path, {"extend"}, extend=3), manifest()).num_samples == 9
+
+
+def test_clips_that_were_moved_are_asked_for(tmp_path: Path) -> None:
+    moved = manifest(data={"fingerprint": "a", "root": str(tmp_path / "gone"), "stand_in": False})
+    with pytest.raises(UserError, match=r"the sweep's clips are not in '.*gone' any more; --data FOLDER says where"):
+        as_asked(asked(tmp_path), moved)
+    assert as_asked(asked(tmp_path, {"data"}, data="/y"), moved).data == "/y"
 
 
 def test_a_sweep_on_the_stand_in_goes_on_with_it_though_real_clips_have_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps.resume, "stand_in_folder", lambda: tmp_path / "stand-in")
+    monkeypatch.setattr(sweeps.same_data, "stand_in_folder", lambda: tmp_path / "stand-in")
     before = manifest(data={"fingerprint": "a", "root": "/x", "stand_in": True})
     assert as_asked(asked(tmp_path), before).data == str(tmp_path / "stand-in")
     assert as_asked(asked(tmp_path, {"data"}, data="/y"), before).data == "/y"
