@@ -28,4 +28,5 @@ class OurLoop:
     def evaluate(self) -> float:
         """Return the share of the evaluated clips that are classified right."""
         trainer = self.trainer
-        return evaluate(trainer.evaluated(), trainer.data.val, trainer.device, trainer.methods, trainer.autocast)["acc"]
+        evaluated, val = trainer.evaluated(), trainer.data.val
+        return evaluate(evaluated, val, trainer.device, trainer.size, trainer.methods, trainer.autocast)["acc"]

@@ -40,12 +40,16 @@ def evaluate(
     classifier: Classifier,
     clips: Clips,
     device: torch.device,
+    size: int,
     methods: Sequence[Regularizer] = (),
     autocast: Autocast = contextlib.nullcontext,
 ) -> dict[str, float]:
-    """Return means over all `clips`: `loss` (plain cross entropy, nats), `acc`, and the figures of auxiliary tasks."""
+    """Return means over all `clips`: `loss` (plain cross entropy, nats), `acc`, and the figures of auxiliary tasks.
+
+    The other arguments are those of `outputs`.
+    """
     means = Means()
-    for indices, logits, tasks in outputs(classifier, clips, device, methods, autocast):
+    for indices, logits, tasks in outputs(classifier, clips, device, size, methods, autocast):
         labels = clips.labels[clips.places(indices)].to(device)
         losses, right = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
         means.add({"loss": losses, "acc": right, **figures_of(tasks)})
@@ -57,17 +61,29 @@ def outputs(
     classifier: Classifier,
     clips: Clips,
     device: torch.device,
+    size: int,
     methods: Sequence[Regularizer] = (),
     autocast: Autocast = contextlib.nullcontext,
 ) -> Iterator[tuple[list[int], Tensor, list[Auxiliary]]]:
-    """Yield indices, logits [B, K] and auxiliary tasks of the clips, a batch at a time and in their order."""
+    """Yield indices, logits [B, K] and auxiliary tasks of the clips, a batch at a time and in their order.
+
+    Args:
+        classifier: what hears them.
+        clips: the clips.
+        device: where it computes.
+        size: clips, or views of clips, that it may take at once; it takes the views of one clip at least.
+        methods: the trial's methods.
+        autocast: gives the context in which the model computes.
+    """
     classifier.eval()
-    for indices in batches(64, range(len(clips))):
+    views = math.prod(method.views for method in methods)
+    for indices in batches(max(1, size // views), range(len(clips))):
         batch = clips.batch(indices, device)
         for method in methods:
             batch = method.on_eval(batch)
+        x = classifier.inputs(batch)
         with autocast():
-            frames = classifier.model.frames(classifier.inputs(batch))
+            frames = classifier.model.frames(x)
             logits = average_views(classifier.model.classify(frames).float(), len(indices))
             tasks = auxiliaries(methods, classifier, frames, batch)
         yield indices, logits, tasks

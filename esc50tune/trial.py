@@ -24,6 +24,7 @@ from esc50tune.data.clips import Clips, TrialData, batches
 from esc50tune.data.resident import on_gpu
 from esc50tune.evaluation import Means, auxiliaries, evaluate, figures_of, outputs
 from esc50tune.features.once import fitted
+from esc50tune.norms import refit_norms
 from esc50tune.regularizers import Regularizer, active
 from esc50tune.schedule import learning_rate
 from esc50tune.seeds import derive_seed, stream
@@ -140,6 +141,15 @@ class Trainer:
             self.optimizer = method.wrap_optimizer(self.optimizer, self.classifier)
             method.start(self.classifier)
 
+    @property
+    def size(self) -> int:
+        """Of the clips, how many are computed at once."""
+        return math.ceil(self.config.batch_size / self.config.batch_parts)
+
+    def order(self) -> list[int]:
+        """Return the training clips' order in this epoch."""
+        return stream(self.config.seed, "order", self.epoch).permutation(len(self.data.train)).tolist()
+
     def autocast(self) -> contextlib.AbstractContextManager:
         return autocast(self.config, self.device)
 
@@ -150,13 +160,16 @@ class Trainer:
         # Streams that start anew each epoch make a resumed trial equal to an uninterrupted one.
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
         trained, lr = self.train()
+        if self.evaluated() is not self.classifier:
+            refit_norms(self.evaluated(), self.data.train, self.order(), self.device, self.size, self.autocast)
         both = {f"train_{name}": value for name, value in trained.items()}
         if self.data.val is not None:
-            evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.methods, self.autocast)
+            evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.size, self.methods, self.autocast)
             both |= {f"val_{name}": value for name, value in evaluated.items()}
         diverged = not all(map(math.isfinite, both.values()))
         if diverged:
-            both |= {name: None for name in both if "loss" in name} | {"val_acc": 0.0}
+            both |= {name: None for name in both if "loss" in name}
+            both |= {name: 0.0 for name in both if name == "val_acc"}
         common = {name: both.pop(name, None) for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
         seconds = time.perf_counter() - start
         return EpochResult(self.epoch, **common, lr=lr, seconds=seconds, diverged=diverged, figures=both)
@@ -164,12 +177,11 @@ class Trainer:
     def train(self) -> tuple[dict[str, float], float]:
         """Take an epoch's steps; return the means of its figures over the clips, and the last learning rate."""
         config, clips = self.config, self.data.train
-        order = stream(config.seed, "order", self.epoch).permutation(len(clips)).tolist()
         streams = {method: stream(config.seed, method.name, self.epoch) for method in self.methods}
         steps = math.ceil(len(clips) / config.batch_size)
         means = Means()
         self.classifier.train()
-        for step, indices in enumerate(batches(config.batch_size, order)):
+        for step, indices in enumerate(batches(config.batch_size, self.order())):
             lr = learning_rate(config, (self.epoch - 1) * steps + step, steps)
             means.add(self.train_batch(indices, streams, lr))
         return means.read(), lr
@@ -190,7 +202,7 @@ class Trainer:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            size = math.ceil(len(batch) / self.config.batch_parts)
+            size = math.ceil(len(batch) / self.config.batch_parts)  # a last batch, too, in as many parts
             starts = range(0, len(batch), size)
             told = [self.add_gradients(x[at : at + size], batch.part(at, at + size), len(batch)) for at in starts]
             if self.config.clip_grad > 0.0:
@@ -243,7 +255,7 @@ class Trainer:
 
     def predict(self, clips: Clips) -> Tensor:
         """Return the logits [N, K] of the clips in their order, on the CPU."""
-        told = outputs(self.evaluated(), clips, self.device, self.methods, self.autocast)
+        told = outputs(self.evaluated(), clips, self.device, self.size, self.methods, self.autocast)
         return torch.cat([logits.cpu() for _, logits, _ in told])
 
     def load(self, path: Path) -> EpochResult:

@@ -147,7 +147,8 @@ class Dealer(ABC):
 
         A process that is lost twice before the next epoch may have been killed for its memory.
         """
-        halved = trial.config.get("batch_parts", 1) > 1  # the knob is younger than some logs
+        parts = trial.config.get("batch_parts", 1)  # the knob is younger than some logs
+        halved = parts > 1 or trial.config["batch_size"] < 4  # norms over a batch take two clips and more
         half = {"batch_parts": 2}
         lost = sum(event["kind"] == "lost" and event["epochs"] == len(trial.epochs) for event in trial.retries)
         if kind == "node":

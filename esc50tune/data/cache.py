@@ -83,12 +83,15 @@ class ClipCache:
         Raises:
             UserError: the file is gone or damaged.
         """
-        return open_array(self.folder / self.latents / f"fold-{number}.npy")
+        return open_array((self.folder / self.latents).resolve() / f"fold-{number}.npy")
 
     def codes(self, number: int) -> np.ndarray | None:
-        """Open the codes of one fold of encoded clips, int16 [clips, N, T]; None where they are not encoded."""
-        path = self.folder / f"codes-{number}.npy"
-        return open_array(path) if path.is_file() else None
+        """Open the codes of one fold of encoded clips, int16 [clips, N, T]; None where they are not encoded.
+
+        Raises:
+            UserError: the file is gone or damaged.
+        """
+        return None if self.latents == "." else open_array(self.folder / f"codes-{number}.npy")
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -152,15 +155,17 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
 
     by_fold = {fold: [clip for clip in dataset.clips if clip.fold == fold] for fold in dataset.folds}
     with (
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as scratch,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
+        made = Path(scratch) / "made"  # the folder around it is closed to others
+        made.mkdir()
         each = chain.from_iterable(pool.map(decode, clips) for clips in by_fold.values())  # a fold at a time
         with closing(watched(each, len(dataset.clips), "decoding clips")) as shown:
             for fold, clips in by_fold.items():
                 rows = [row for row in islice(shown, len(clips)) if row is not None]
                 if not bad:
-                    np.save(Path(made) / f"fold-{fold}.npy", np.stack(rows))
+                    np.save(made / f"fold-{fold}.npy", np.stack(rows))
         if bad:
             raise UserError(describe_bad(dataset, bad))
         tolerance = rate // 100  # a surplus or lack of 10 ms, as codecs leave it, is not worth a word
@@ -170,8 +175,10 @@ def decode_all(dataset: Dataset, rate: int, length: int, folder: Path) -> None:
             "several_channels": sum(channels > 1 for _, _, channels in decoded),
             "rates": dict(sorted(Counter(rate for _, rate, _ in decoded).items())),
         }
-        (Path(made) / INDEX).write_text(json.dumps(describe_rows(dataset) | {"facts": facts}))
-        Path(made).rename(folder)
+        (made / INDEX).write_text(json.dumps(describe_rows(dataset) | {"facts": facts}))
+        if folder.exists():  # without its index: what is left of one
+            shutil.rmtree(folder)
+        made.rename(folder)
 
 
 def describe_rows(dataset: Dataset) -> dict[str, Any]:

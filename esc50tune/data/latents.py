@@ -23,7 +23,7 @@ from filelock import FileLock
 from rich.progress import Progress, TaskID
 from scipy.cluster.vq import kmeans2, vq
 
-from esc50tune.data.cache import INDEX, ClipCache, cache_root, save_array
+from esc50tune.data.cache import INDEX, ClipCache, cache_root, open_array, save_array
 from esc50tune.data.clips import ClipSet, check_classes
 from esc50tune.errors import UserError
 from esc50tune.seeds import derive_seed
@@ -215,7 +215,7 @@ def encode_all(waves: ClipCache, weights: str, folder: Path) -> None:
                 progress.advance(task, len(rows))
                 continue
             parts = [encode_part(encoder, clips, path, device, progress, task) for clips in blocks(waves.fold(fold))]
-            save_array(path, np.concatenate([np.load(part) for part in parts]))
+            save_array(path, np.concatenate([open_array(part) for part in parts]))
             for part in parts:
                 part.unlink()
     write_index(folder, waves)

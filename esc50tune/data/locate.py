@@ -58,5 +58,5 @@ def usual_seconds(dataset: Dataset) -> float:
                 lengths.append(sound.frames / sound.samplerate)
         except (soundfile.SoundFileError, RuntimeError, OSError):
             continue  # named, with all others, when the clips are decoded
-    usual = float(np.quantile(lengths, 0.9, method="lower")) if lengths else 5.0
+    usual = float(np.quantile(lengths, 0.9, method="inverted_cdf")) if lengths else 5.0
     return max(min(round(usual, 2), 5.0), 0.05)

@@ -25,7 +25,8 @@ from esc50tune.data.folds import deal_folds
 from esc50tune.data.lines import counted, listed, say, watched
 from esc50tune.errors import UserError
 
-UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029:\\]")  # what the csv or another system cannot hold
+# What the csv or another system cannot hold; the surrogates are Python's for bytes of a name that are no UTF-8.
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff:\\]")
 FEWEST = 3  # folds: one to train on, one to select on, one to test on
 
 

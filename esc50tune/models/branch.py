@@ -19,6 +19,11 @@ def no_branch_layers(depth: float) -> Sequence[nn.Module]:
     return ()
 
 
+def relative_depth(block: int, blocks: int) -> float:
+    """Return 0 for the first block to 1 for the last; one that is both is the last."""
+    return block / (blocks - 1) if blocks > 1 else 1.0
+
+
 def branch_layers_of(config: TrialConfig) -> BranchLayers:
     """Return what gives the regularizers' layers for a branch at relative depth 0 (first block) to 1 (last)."""
     methods = active(config)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from esc50tune.data.latents import CODEBOOK_SIZE, codebooks
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
-from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
+from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers, relative_depth
 from esc50tune.models.depthwise import DepthwiseConv1d
 from esc50tune.models.pointwise import PointwiseConv1d
 
@@ -87,7 +87,7 @@ class CausalConvNeXt(Model):
                 channels,
                 kernel,
                 FrameNorm(channels) if norm == "frame" else nn.GroupNorm(1, channels),
-                list(branch_layers(i / max(blocks - 1, 1))),
+                list(branch_layers(relative_depth(i, blocks))),
             )
             for i in range(blocks)
         ]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
-from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers
+from esc50tune.models.branch import BranchLayers, FrameNorm, branch_layers_of, no_branch_layers, relative_depth
 from esc50tune.models.depthwise import DepthwiseConv1d
 from esc50tune.models.pointwise import PointwiseConv1d, PointwiseLinear
-from esc50tune.models.statistics import StatisticsNorm, statistics
+from esc50tune.models.statistics import StatisticsNorm, check_pool, statistics
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -141,7 +141,7 @@ class ConvNeXt(Model):
             nn.Conv1d(in_channels, width, stem_kernel, stem_stride, (stem_kernel - stem_stride + 1) // 2),
             norm(width),
         ]
-        last, done = max(sum(depths) - 1, 1), 0
+        done = 0
         self.stage_ends: dict[int, int] = {}  # channels of each stage, by the place of its last block in the trunk
         for stage, depth in enumerate(depths):
             if seed:
@@ -149,7 +149,7 @@ class ConvNeXt(Model):
             elif stage > 0:
                 layers += [norm(width), nn.Conv1d(width, 2 * width, downsample, downsample)]
             width *= 2 if seed or stage > 0 else 1
-            layers += [block(width, kernel, branch_layers((done + i) / last)) for i in range(depth)]
+            layers += [block(width, kernel, branch_layers(relative_depth(done + i, sum(depths)))) for i in range(depth)]
             done += depth
             self.stage_ends[len(layers) - 1] = width
         self.trunk = nn.Sequential(*layers)
@@ -171,6 +171,7 @@ class ConvNeXt(Model):
             raise ValueError(f"convnext_kernel must be odd, not {config.convnext_kernel}")
         if kernel < stride:
             raise ValueError(f"convnext_stem_kernel ({kernel}) must be at least convnext_stem_stride ({stride})")
+        check_pool(config, "convnext_pool")
 
     @classmethod
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> ConvNeXt:

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from esc50tune.knobs import knob
 from esc50tune.models.base import Model
-from esc50tune.models.statistics import StatisticsNorm, statistics
+from esc50tune.models.statistics import StatisticsNorm, check_pool, statistics
 
 if TYPE_CHECKING:
     from esc50tune.config import TrialConfig
@@ -76,6 +76,10 @@ class HiFiGANClassifier(Model):
         else:
             self.last = conv(next_width, num_classes, 3)
         self.activation = nn.LeakyReLU(0.1)
+
+    @classmethod
+    def check(cls, config: TrialConfig) -> None:
+        check_pool(config, "hifigan_pool")
 
     @classmethod
     def from_config(cls, config: TrialConfig, in_channels: int, num_classes: int) -> HiFiGANClassifier:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from esc50tune.config import TrialConfig
 
 
 def statistics(stages: Iterable[Tensor]) -> Tensor:
@@ -26,3 +30,12 @@ class StatisticsNorm(nn.BatchNorm1d):
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(x)
+
+
+def check_pool(config: TrialConfig, knob: str) -> None:
+    """Raise ValueError where a model's `knob` is to pool statistics, and there is never a second clip to norm over."""
+    if getattr(config, knob) == "statistics" and config.batch_size <= config.batch_parts:
+        raise ValueError(
+            f"{knob} = statistics norms over a batch, or over each of its parts: batch_size ({config.batch_size}) must "
+            f"be more than batch_parts ({config.batch_parts})"
+        )

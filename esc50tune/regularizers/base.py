@@ -53,6 +53,11 @@ class Regularizer:
     def check(cls, config: TrialConfig) -> None:
         """Raise ValueError, naming the knobs, where they cannot be used together with the others."""
 
+    @property
+    def views(self) -> int:
+        """Of each clip, how many `on_eval` returns."""
+        return 1
+
     def branch_layer(self, depth: float) -> nn.Module | None:
         """Return a layer for the end of a residual branch at relative `depth` (0 first block, 1 last), or None."""
         return None
@@ -66,7 +71,7 @@ class Regularizer:
         return x
 
     def on_eval(self, batch: Batch) -> Batch:
-        """Return V views of each clip, in the order of the clips; their probabilities are averaged."""
+        """Return `views` of each clip, in the order of the clips; their probabilities are averaged."""
         return batch
 
     def auxiliary(self, model: Model, frames: Tensor, batch: Batch) -> Auxiliary | None:

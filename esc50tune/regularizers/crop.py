@@ -48,6 +48,10 @@ class Crop(Regularizer):
                 "lower the one or raise the other"
             )
 
+    @property
+    def views(self) -> int:
+        return self.config.crop_views
+
     def lengths(self, batch: Batch) -> tuple[int, int]:
         """Return a clip's and a crop's samples, or frames of features made beforehand."""
         whole = batch.waves.shape[-1]

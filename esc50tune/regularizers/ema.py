@@ -17,7 +17,7 @@ class EMA(Regularizer):
     """Evaluates an average of all weights so far; training goes on with the weights themselves.
 
     After step t: average = d * average + (1 - d) * weights, from the first weights on; in closed form
-    d^t w_0 + (1 - d) sum_i d^(t - i) w_i.
+    d^t w_0 + (1 - d) sum_i d^(t - i) w_i. Batch norms get the statistics that the averaged weights have (`norms.py`).
     """
 
     name = "ema"
@@ -42,7 +42,7 @@ class EMA(Regularizer):
         average, weights = list(self.average.parameters()), list(classifier.parameters())
         torch._foreach_lerp_(average, weights, 1.0 - self.config.ema)
         for kept, latest in zip(self.average.buffers(), classifier.buffers(), strict=True):
-            kept.copy_(latest)  # a norm's running statistics are averages already
+            kept.copy_(latest)  # those of norms are taken anew when an epoch is over
 
     def evaluated(self, classifier: nn.Module) -> nn.Module:
         return self.average

@@ -86,6 +86,18 @@ def test_a_damaged_index_is_named_and_what_is_removed_is_made_again(fresh: Datas
     assert open_cache(fresh, RATE, SECONDS).fold(1).shape == (3, LENGTH)
 
 
+def test_what_has_lost_its_index_is_made_again(fresh: Dataset) -> None:
+    cache = open_cache(fresh, RATE, SECONDS)
+    (cache.folder / INDEX).unlink()
+    (cache.folder / "fold-1.npy").write_bytes(b"")
+    assert open_cache(fresh, RATE, SECONDS).fold(1).shape == (3, LENGTH)
+
+
+def test_a_cache_may_be_read_by_whoever_may_read_its_parent(fresh: Dataset) -> None:
+    folder = open_cache(fresh, RATE, SECONDS).folder
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+
+
 def test_rows_are_the_decoded_files_in_the_order_of_the_csv(fresh: Dataset) -> None:
     cache = open_cache(fresh, RATE, SECONDS)
     for fold in range(1, 6):

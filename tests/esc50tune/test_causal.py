@@ -206,11 +206,11 @@ def test_a_frame_hears_as_far_back_as_its_kernels_reach(blocks, kernel):
 # What it is made of
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 4])
-def test_drop_path_grows_linearly_with_depth(blocks):
+@pytest.mark.parametrize(("blocks", "rates"), [(1, [0.3]), (2, [0.0, 0.3]), (4, [0.0, 0.1, 0.2, 0.3])])
+def test_drop_path_grows_linearly_with_depth(blocks, rates):
     config = TrialConfig(model="causal", causal_blocks=blocks, drop_path=0.3)
     layers = [m for m in CausalConvNeXt.from_config(config, 8, 2).modules() if isinstance(m, DropPathLayer)]
-    assert [layer.rate for layer in layers] == pytest.approx([0.3 * i / max(blocks - 1, 1) for i in range(blocks)])
+    assert [layer.rate for layer in layers] == pytest.approx(rates)
 
 
 def test_it_starts_as_torch_does():

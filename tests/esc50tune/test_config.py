@@ -79,6 +79,11 @@ def test_a_config_survives_json(flat):
         ({**CODES, "sample_rate": 44_100}, ["feature 'encodec'", "sample_rate=24000", "44100"]),
         ({"frequency_mask": 0.2, "feature": "raw"}, ["frequency_mask (0.2)", "feature 'raw'"]),
         ({"sam_rho": -0.05}, ["sam_rho = -0.05"]),
+        ({"convnext_pool": "statistics", "batch_size": 1}, ["convnext_pool", "batch_size (1)", "batch_parts (1)"]),
+        (
+            {"model": "hifigan", "hifigan_pool": "statistics", "batch_size": 4, "batch_parts": 4},
+            ["hifigan_pool", "batch_size (4)", "batch_parts (4)"],
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_one_line_that_names_it(flat, words):

@@ -75,7 +75,8 @@ def test_a_trial_trains_on_crops_and_evaluates_views(feature, small, tones_data)
     trainer, seen = Trainer(TrialConfig.from_flat(flat), tones_data, CPU), []
     trainer.classifier.feature.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     trainer.run_epoch()
-    assert [tuple(x.shape) for x in seen] == 4 * [(8, 1, 1_600)] + [(4, 1, 1_600), (4 * len(tones_data.val), 1, 1_600)]
+    passes = 4 * [8] + [4] + 6 * [8]  # 36 clips, 8 a batch; 12 with 4 views each, no more at once than in training
+    assert [tuple(x.shape) for x in seen] == [(size, 1, 1_600) for size in passes]
     clips = tones_data.train.waves(range(len(tones_data.train)))[:, 0]
     places = set()
     for wave in torch.cat(seen[:5])[:, 0]:
@@ -134,9 +135,9 @@ def test_validation_scores_the_mean_probability_of_a_clips_views(feature, small,
 def test_one_view_scores_bit_for_bit_as_the_clip_cut_to_it(small, tones_data):
     flat = small | ALL_OFF | {"crop_seconds": 0.25, "crop_views": 1}
     trainer = Trainer(TrialConfig.from_flat(flat), tones_data, CPU)
-    with_view = evaluate(trainer.classifier, tones_data.val, CPU, trainer.methods)
+    with_view = evaluate(trainer.classifier, tones_data.val, CPU, 16, trainer.methods)
     assert [method.name for method in trainer.methods] == ["crop"]
-    assert with_view == evaluate(trainer.classifier, tones_data.val, CPU)
+    assert with_view == evaluate(trainer.classifier, tones_data.val, CPU, 16)
 
 
 def test_a_crop_longer_than_the_clip_is_refused():

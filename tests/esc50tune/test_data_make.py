@@ -184,6 +184,16 @@ def test_names_that_a_csv_cannot_hold_are_changed_and_others_kept(root: Path, pl
     assert contents(place / "out" / "audio").keys() == names
 
 
+def test_a_name_that_is_no_utf_8_is_changed_too(root: Path, place: Path) -> None:
+    sound(root / "dog" / "bird.wav")
+    try:
+        (root / "dog" / "bird.wav").rename(root / os.fsdecode(b"dog/V\xf6gel.wav"))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    made(root, place / "out")
+    assert "dog/V_gel.wav" in {clip.filename for clip in read_dataset(place / "out").clips}
+
+
 @pytest.mark.parametrize("names", [("dog/a:b.wav", "dog/a_b.wav"), ("do:g/1.wav", "do_g/2.wav")], ids=["file", "class"])
 def test_names_that_would_become_one_are_refused(root: Path, place: Path, names: tuple[str, str]) -> None:
     for name in names:

@@ -50,15 +50,19 @@ def test_after_n_steps_the_average_is_its_closed_form(decay):
     assert torch.equal(model.weight, history[-1])
 
 
-def test_the_average_norms_by_the_running_statistics_of_the_model():
-    model = nn.BatchNorm1d(2)
-    method = EMA(TrialConfig.from_flat(ALL_OFF | {"ema": 0.9}))
-    method.start(model)
-    model(torch.tensor([[1.0, 5.0], [3.0, 9.0]]))
-    method.after_step(model)
-    # torch's momentum of 0.1: from mean 0 and variance 1 to the batch's means 2, 7 and unbiased variances 2, 8
-    torch.testing.assert_close(method.evaluated(model).running_mean, torch.tensor([0.2, 0.7]))
-    torch.testing.assert_close(method.evaluated(model).running_var, torch.tensor([1.1, 1.7]))
+@torch.no_grad()
+def test_the_average_norms_by_its_own_statistics_of_the_training_clips(small, tones_data):
+    knobs = {"convnext_pool": "statistics", "dropout": 0.5, "ema": 0.99, "lr": 0.01, "batch_size": 9}
+    trainer = trainer_of(small | ALL_OFF | knobs, tones_data)
+    for _ in range(2):
+        trainer.run_epoch()
+        average, clips = trainer.evaluated(), tones_data.train
+        pooled = average.model.frames(average.feature(clips.waves(trainer.order())))[..., 0]
+        batches = pooled.split(9)  # each as it is normed in training
+        norm = average.model.head[0]
+        torch.testing.assert_close(norm.running_mean, torch.stack([part.mean(0) for part in batches]).mean(0))
+        torch.testing.assert_close(norm.running_var, torch.stack([part.var(0) for part in batches]).mean(0))
+        assert not torch.allclose(norm.running_mean, trainer.classifier.model.head[0].running_mean, rtol=0.01)
 
 
 @pytest.mark.parametrize("model", ["hifigan", "convnext"])

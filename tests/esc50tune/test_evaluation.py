@@ -20,6 +20,7 @@ from esc50tune.regularizers import Regularizer
 from esc50tune.regularizers.base import Auxiliary
 
 CPU = torch.device("cpu")
+SIZE = 64  # clips, or views, at once
 
 
 class Reader(nn.Module):
@@ -50,6 +51,8 @@ class Reader(nn.Module):
 class Twice(Regularizer):
     """Two views of each clip: itself, and itself turned by one sample and quieter."""
 
+    views = 2
+
     def on_eval(self, batch: Batch) -> Batch:
         views = torch.stack([batch.waves, 0.5 * batch.waves.roll(1, -1)], dim=1).flatten(0, 1)
         return Batch.of(views, batch.targets.repeat_interleave(2, 0))
@@ -72,7 +75,7 @@ class Loudness(Regularizer):
 
 def scores(reader: Reader, clips: ClipsInMemory, *others: Any) -> tuple[float, float]:
     """Return loss and accuracy."""
-    figures = evaluate(reader, clips, CPU, *others)
+    figures = evaluate(reader, clips, CPU, SIZE, *others)
     return figures["loss"], figures["acc"]
 
 
@@ -124,10 +127,26 @@ def test_methods_act_in_their_order(clips):
 
 def test_the_classifier_is_in_evaluation_and_nothing_takes_a_gradient(clips):
     reader = Reader().train()
-    evaluate(reader, clips, CPU, [Twice(TrialConfig())])
-    assert reader.calls == [(False, False, False, 128), (False, False, False, 26)]
+    evaluate(reader, clips, CPU, SIZE, [Twice(TrialConfig())])
+    assert [call[:3] for call in reader.calls] == 3 * [(False, False, False)]
     assert reader.scale.grad is None
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("size", "methods", "passes"),
+    [
+        (64, 0, [64, 13]),
+        (16, 0, [16, 16, 16, 16, 13]),
+        (64, 1, [64, 64, 26]),
+        (64, 2, [64, 64, 64, 64, 52]),
+        (3, 2, 77 * [4]),
+    ],
+)
+def test_no_more_views_are_computed_at_once_than_asked_for_but_those_of_one_clip(size, methods, passes, clips):
+    reader = Reader()
+    evaluate(reader, clips, CPU, size, methods * [Twice(TrialConfig())])
+    assert [call[3] for call in reader.calls] == passes
 
 
 @pytest.mark.parametrize("methods", [[], [Twice(TrialConfig())]], ids=["one view", "two views"])
@@ -140,13 +159,13 @@ def test_the_model_alone_runs_in_half_precision(methods, clips):
 
 
 def test_figures_of_other_tasks_are_means_over_all_clips_and_their_views(clips):
-    figures = evaluate(Reader(), clips, CPU, [Loudness(TrialConfig())])
+    figures = evaluate(Reader(), clips, CPU, SIZE, [Loudness(TrialConfig())])
     assert set(figures) == {"loss", "acc", "loudness"}
     loudest = clips.held[:, 0].amax(1)
     assert figures["loudness"] == pytest.approx(loudest.mean().item(), rel=1e-5)
     assert abs((loudest[:64].mean() + loudest[64:].mean()).item() / 2 - figures["loudness"]) > 0.1
     assert (figures["loss"], figures["acc"]) == scores(Reader(), clips)  # the task's own loss is no part of it
-    viewed = evaluate(Reader(), clips, CPU, [Twice(TrialConfig()), Loudness(TrialConfig())])
+    viewed = evaluate(Reader(), clips, CPU, SIZE, [Twice(TrialConfig()), Loudness(TrialConfig())])
     assert viewed["loudness"] == pytest.approx(0.75 * loudest.mean().item(), rel=1e-5)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import re
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -149,6 +151,45 @@ def test_a_killed_run_goes_on_where_it_was_and_leaves_nothing_half_written_to_be
     for fold in range(1, 6):
         assert np.array_equal(done.fold(fold), encoded.fold(fold))
         assert np.array_equal(done.codes(fold), encoded.codes(fold))
+
+
+@pytest.mark.parametrize("name", ["fold-2.npy", "codes-2.npy"])
+@pytest.mark.parametrize("content", [b"", bytes(500), None], ids=["empty", "zeros", "gone"])
+def test_damage_is_named_and_what_is_removed_is_made_again(
+    name: str, content: bytes | None, waves: ClipCache, own_cache_folder: Path
+) -> None:
+    coded = open_latents(waves, "untrained", 1.5, TRAIN)
+    path = next(own_cache_folder.rglob(name))
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(f"'{path}' is damaged")) as refused:
+        coded.fold(2), coded.codes(2)
+    told = Path(str(refused.value).split("remove '")[1].split("'")[0])
+    assert told in (coded.folder, coded.folder.parent)
+    shutil.rmtree(told)
+    again = open_latents(waves, "untrained", 1.5, TRAIN)
+    assert again.fold(2).shape[0] == again.codes(2).shape[0] == 3
+
+
+@pytest.mark.parametrize("content", [b"", bytes(500)], ids=["empty", "zeros"])
+def test_damage_of_what_a_cut_run_had_encoded_is_named(
+    content: bytes, waves: ClipCache, own_cache_folder: Path, monkeypatch
+) -> None:
+    save = latents.save_array
+
+    def cut(path: Path, array: np.ndarray) -> None:
+        if path.name == "fold-1.npy":
+            raise KeyboardInterrupt
+        save(path, array)
+
+    monkeypatch.setattr(latents, "save_array", cut)
+    with pytest.raises(KeyboardInterrupt):
+        open_latents(waves, "untrained", 1.5, TRAIN)
+    (part,) = own_cache_folder.rglob("fold-1-part-0.npy")
+    part.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(f"'{part}' is damaged") + ".*remove"):
+        open_latents(waves, "untrained", 1.5, TRAIN)
 
 
 def open_together(barrier: Barrier, results: SimpleQueue, waves: ClipCache) -> None:

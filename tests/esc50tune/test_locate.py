@@ -109,13 +109,15 @@ def of_lengths(root: Path, seconds: list[float | None]) -> Dataset:
     ("seconds", "expected"),
     [
         ([2.0], 2.0),
-        ([1.0, 2.0, 2.0, 3.0], 2.0),
-        ([4.0, 1.0, 1.0, 0.5], 1.0),  # neither the longest nor the mean
-        ([1.522, 1.518, 3.0], 1.52),
+        ([1.0, 2.0, 2.0, 3.0], 3.0),  # three in four would be too few
+        ([4.0, *[1.0] * 8, 0.5], 1.0),  # neither the longest nor the mean
+        ([1.522, 1.518], 1.52),
         ([0.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4, 4.6, 4.8, 4.9], 4.8),  # all differ: not the first one's
         ([7.2, 7.2, 1.0], 5.0),
         ([5.0, 5.0, 7.2], 5.0),
         ([0.02, 0.02], 0.05),
+        ([*range(1, 13)], 5.0),
+        ([0.1 * n for n in range(1, 20)], 1.8),
         ([None, None, None, 3.0], 3.0),
         ([None], 5.0),
         ([], 5.0),

@@ -169,7 +169,7 @@ def test_layers_of_training_act_in_training_alone_in_every_epoch(small, noise_da
     watch(model, lambda x: modes.append(model.training))
     for _ in range(2):
         trainer.run_epoch()
-    assert modes == 2 * [True, True, True, False, False]  # 21 clips in batches of 8, 70 in batches of 64
+    assert modes == 2 * [*3 * [True], *9 * [False]]  # 21 clips, and 70, in batches of 8
 
 
 def test_statistics_of_features_come_from_the_training_clips_alone(small, noise_data):

@@ -173,4 +173,8 @@ def test_forced_onto_another_range_a_search_goes_on_and_can_be_gone_on_with(plan
 
 
 def test_a_trial_of_a_log_without_batch_parts_is_tried_again_in_two() -> None:
-    assert Dealer.second_try(Trial(0, "convnext", {}, {}), "memory") == {"batch_parts": 2}
+    assert Dealer.second_try(Trial(0, "convnext", {}, {"batch_size": 4}), "memory") == {"batch_parts": 2}
+
+
+def test_a_batch_that_has_no_two_clips_for_each_half_is_not_halved() -> None:
+    assert Dealer.second_try(Trial(0, "convnext", {}, {"batch_size": 3}), "memory") is None
