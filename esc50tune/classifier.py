@@ -28,10 +28,15 @@ class Classifier(nn.Module):
 
     def inputs(self, batch: Batch) -> Tensor:
         """Return what the model sees of a batch, [B, C, T']."""
-        return batch.waves if batch.is_feature else self.feature(batch.waves)
+        return batch.waves if batch.is_feature else self.features(batch.waves)
+
+    def features(self, waves: Tensor) -> Tensor:
+        """Return the feature of waveforms, in single precision even under autocast: bfloat16 is for models."""
+        with torch.autocast(waves.device.type, enabled=False):
+            return self.feature(waves)
 
     def forward(self, waves: Tensor) -> Tensor:
-        return self.model(self.feature(waves))
+        return self.model(self.features(waves))
 
 
 def count_parameters(config: TrialConfig, num_classes: int) -> int:

@@ -56,12 +56,11 @@ class LogMel(Feature):
         self.deviation.copy_(deviation.clamp_min(1e-3))  # a band of digital silence has none
 
     def level(self, waves: Tensor) -> Tensor:
-        """Return the level of each band and frame, in dB, not below -100; in single precision even under autocast.
+        """Return the level of each band and frame, in dB, not below -100.
 
         As many frames as EnCodec has: one for each hop begun.
         """
-        with torch.autocast(waves.device.type, enabled=False):
-            return self.decibel(waves[:, 0].float())[..., : math.ceil(waves.shape[-1] / self.hop)]
+        return self.decibel(waves[:, 0])[..., : math.ceil(waves.shape[-1] / self.hop)]
 
     def forward(self, waves: Tensor) -> Tensor:
         return (self.level(waves) - self.mean) / self.deviation

@@ -9,6 +9,7 @@ import torch
 
 from esc50tune.classifier import Classifier, check_clip_length, count_parameters
 from esc50tune.config import TrialConfig
+from esc50tune.data.batch import Batch
 from esc50tune.errors import UserError
 from esc50tune.features import FEATURES
 from esc50tune.models import MODELS
@@ -108,3 +109,17 @@ def test_the_features_statistics_travel_with_the_weights(small):
     assert torch.equal(fresh.feature(waves), fitted.feature(waves))
     assert torch.equal(fresh(waves), fitted(waves))
     assert not torch.equal(Classifier(config, 3).feature(waves), fitted.feature(waves))
+
+
+@torch.no_grad()
+def test_autocast_coarsens_the_model_and_not_the_feature(small):
+    classifier, seen = Classifier(TrialConfig.from_flat(small), 3).eval(), []
+    classifier.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    waves = torch.randn(4, 1, 2_000) * 0.01
+    fine = classifier(waves)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = classifier(waves)
+        batch = classifier.inputs(Batch.of(waves, torch.ones(4, 3)))
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], batch)
+    assert not torch.equal(fine, coarse.float())

@@ -118,11 +118,3 @@ def test_a_tone_is_loudest_in_the_band_whose_centre_is_nearest(logmel, aside):
     tones = np.sin(2 * np.pi * hertz[:, None] * np.arange(2_000) / RATE)
     levels = logmel.level(torch.from_numpy(tones).float()[:, None])[:, :, 5:-5].mean(2)
     assert levels.argmax(1).tolist() == list(range(BANDS))
-
-
-def test_autocast_does_not_coarsen_it(logmel, waves):
-    logmel.fit([waves])
-    with torch.autocast("cpu", torch.bfloat16):
-        cast = logmel(waves)
-    assert cast.dtype == torch.float32
-    torch.testing.assert_close(cast, logmel(waves))
