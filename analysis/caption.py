@@ -28,7 +28,9 @@ def confirmed_caption(results: Results, comparing_tables: int) -> str:
         comparing_tables: how many of its tables compare arms.
     """
     parts = [warnings(results), discrepancies(results), data_facts(results), tested(results), methods(results)]
-    parts.append(comparing(comparing_tables))
+    if comparing_tables:
+        parts.append(comparing(comparing_tables))
+    parts.append([f"{TRAINING} Epochs and seconds are those of one run."])
     return " ".join(sentence for part in parts for sentence in part)
 
 
@@ -127,7 +129,7 @@ def tested(results: Results, what: str = "Accuracy in %") -> Iterator[str]:
     block = confirmed.block
     yield (
         f"{what} on the {len(confirmed.tested):,} clips of {folds_words(block.folds)}, each tested by models "
-        f"trained from scratch on all other folds, with {seeds_words(block.seeds)}; every configuration was frozen "
+        f"trained from scratch on all other folds, with {counted(block.seeds, 'seed')}; every configuration was frozen "
         "before its first test, and the last epoch counts."
     )
     yield from selected_on(results)
@@ -167,7 +169,7 @@ def comparing(tables: int) -> Iterator[str]:
         "Differences are in points, paired clip by clip; intervals of differences hold for all comparisons of a "
         f"table together, and verdicts follow Holm's p, adjusted for all of them{several * (tables > 1)}. No "
         "difference seen (≥ x): none is shown, and one of x points or more would have been found in 8 of 10 such "
-        f"studies. Nadeau and Bengio's p decides nothing. {TRAINING} Epochs and seconds are those of one run."
+        "studies. Nadeau and Bengio's p decides nothing."
     )
 
 
@@ -179,8 +181,8 @@ def folds_words(folds: Sequence[int]) -> str:
     return f"fold{'s' * (len(folds) > 1)} {listed(folds)}"
 
 
-def seeds_words(seeds: int) -> str:
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+def counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def shortcomings(results: Results) -> Iterator[str]:

@@ -49,9 +49,9 @@ def confirmed_table(results: Results, outcome: Outcome, part: Part) -> Table:
     frame = with_traits(results, rows)
     columns = [
         *([Column(text("feature"), "feature", words=True)] if part.by_feature else []),
-        *accuracy_columns(),
+        *accuracy_columns(in_terminal=not part.groups),
         Column(number("train"), "training accuracy, %"),
-        *comparison_columns(),
+        *(comparison_columns() if part.groups else []),
         *cost_columns(),
     ]
     return Table(
@@ -143,11 +143,13 @@ def cost_cells(costs: pd.Series) -> dict[str, Any]:
     }
 
 
-def accuracy_columns() -> list[Column]:
+def accuracy_columns(in_terminal: bool = False) -> list[Column]:
+    """Return the columns of an arm's accuracy; in a terminal there is room for one interval, that of the difference."""
+    short = "95 % interval" if in_terminal else None
     return [
         Column(arm_name, "arm", "arm", words=True),
         Column(number("accuracy"), "accuracy, %", "acc."),
-        Column(interval("accuracy low", "accuracy high", figure), "95 % interval"),
+        Column(interval("accuracy low", "accuracy high", figure), "95 % interval", short),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from analysis.caption import folds_words, listed, seeds_words
+from analysis.caption import counted, folds_words, listed
 from analysis.confirmed import Confirmed
 from analysis.load import Results
 from analysis.provenance import commit_words
@@ -48,7 +48,8 @@ def search_words(results: Results) -> str:
     folds = f"trained on {folds_words(split['train'])}, selected on {split['val']}, {test}"
     cost = f"{trials['epochs'].sum():,} epochs, {duration(trials['seconds'].sum())}"
     cost += ", as far as its log tells" * bool(results.lost)
-    return f"{manifest['trials']} trials of {len(manifest['arms'])} arms{how}, {stopping}; {folds}; {cost}"
+    asked = f"{counted(manifest['trials'], 'trial')} of {counted(len(manifest['arms']), 'arm')}"
+    return f"{asked}{how}, {stopping}; {folds}; {cost}"
 
 
 def confirmed_words(confirmed: Confirmed) -> str:
@@ -58,7 +59,7 @@ def confirmed_words(confirmed: Confirmed) -> str:
     cost = f"{costs['epochs'].sum():,} epochs, {duration(costs['seconds'].sum())}"
     if not block.folds:
         return f"{runs}; {cost}; none is compared yet"
-    return f"{runs}; compared on {folds_words(block.folds)} with {seeds_words(block.seeds)}; {cost}"
+    return f"{runs}; compared on {folds_words(block.folds)} with {counted(block.seeds, 'seed')}; {cost}"
 
 
 def duration(seconds: float) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from analysis.caption import counted
 from analysis.figures.arms import look_of
-from analysis.figures.drawing import LIGHT, Drawing, counted, new_page, spread
+from analysis.figures.drawing import LIGHT, Drawing, new_page, spread
 
 TITLE = "Expected score of the best of n trials, by arm"
 NOTE = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from analysis.caption import folds_words
+from analysis.caption import counted, folds_words
 from analysis.confirmed import Confirmed, arm_of
 from analysis.figures.arms import arm_labels, marks_of
 from analysis.figures.confusion import confusion
-from analysis.figures.drawing import Drawing, counted
+from analysis.figures.drawing import Drawing
 from analysis.figures.forest import forest
 from analysis.layout import Part
 from analysis.outcome import Outcome

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing import BLACK, BLUE, GREY, Drawing, counted, legend_below, small_panels
+from analysis.caption import counted
+from analysis.figures.drawing import BLACK, BLUE, GREY, Drawing, legend_below, small_panels
 
 TITLE = "Learning curves of all trials, by arm"
 DASHES = {"finished": "-", "stopped": "--"}  # dotted: cut by divergence, an error or an interrupt

@@ -115,10 +115,6 @@ def spread(places: Sequence[float], gap: float) -> np.ndarray:
     return moved
 
 
-def counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def write(drawing: Drawing, phase: str, folder: Path) -> Figure:
     """Write a drawing as PNG and SVG, each in one step."""
     folder.mkdir(parents=True, exist_ok=True)

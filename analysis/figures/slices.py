@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, counted, legend_below, small_panels
+from analysis.caption import counted
+from analysis.figures.drawing import BLACK, BLUE, FAINT, GREY, VERMILION, Drawing, legend_below, small_panels
 from analysis.health import EDGE, edge_of
 
 TITLE = "Score against each knob that the search varied, by arm"

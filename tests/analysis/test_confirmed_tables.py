@@ -247,6 +247,18 @@ def test_arms_whose_partner_was_left_out_stand_alone(study: Path) -> None:
     assert tables["arms"].frame["difference"].isna().all()
 
 
+def test_arms_that_stand_alone_show_how_sure_their_accuracy_is_and_nothing_of_differences(study: Path) -> None:
+    for path in (study / "confirm" / "predictions").glob("convnext-*"):
+        path.unlink()
+    table = tables_of(study)["arms"]
+    row = table.frame.loc["mixup"]
+    assert f"mixup    75.0  {row['accuracy low']:.1f} to {row['accuracy high']:.1f}" in shown(table)
+    assert row["accuracy low"] < 75.0 < row["accuracy high"]
+    assert "verdict" not in shown(table)
+    assert "Differences" not in table.caption
+    assert "Epochs and seconds are those of one run." in table.caption
+
+
 def test_several_features_stand_in_one_table_by_feature(tmp_path: Path) -> None:
     arms = [
         made_arm("hifigan-raw", None, model="hifigan", feature="raw"),

@@ -22,11 +22,14 @@ from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "docs" / "study"
 PAGE = FOLDER / "README.md"
+PAGES = [PAGE, ROOT / "README.md"]
 ARCHIVES = {path.name.removesuffix(".tar.xz"): path for path in sorted(FOLDER.glob("*.tar.xz"))}
 # a difference and its interval in a sentence: -1.2 (-3.4 to +5.6)
 TOLD = re.compile(r"([+-]?\d+\.\d) \(([+-]?\d+\.\d) to ([+-]?\d+\.\d)\)")
 # the same in a row of the answers, with the least that could have been seen, and the seconds of a run
 ANSWER = re.compile(TOLD.pattern + r" \| (\d+\.\d) \| (\d+)")
+# an accuracy and its interval in a sentence: 70.0 % right (95 % interval 65.0 to 75.0)
+RIGHT = re.compile(r"(\d+\.\d) % right \(95 % interval (\d+\.\d) to (\d+\.\d)\)")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,7 @@ def test_no_configuration_was_chosen_on_the_clean_test_fold(studies: dict[str, S
     assert split["test"] not in confirmed["searched"]
 
 
-@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_difference_in_the_text_is_one_of_the_tables(studies: dict[str, Study], page: Path) -> None:
     rows = [row for study in studies.values() for table in study.main for _, row in table.frame.iterrows()]
     known = {
@@ -123,3 +126,11 @@ def test_every_difference_in_the_text_is_one_of_the_tables(studies: dict[str, St
     assert set(TOLD.findall(text)) <= {row[:3] for row in known}
     assert set(ANSWER.findall(text)) <= known
     assert page != PAGE or len(ANSWER.findall(text)) > 10
+
+
+def test_every_accuracy_in_the_text_has_the_interval_of_the_tables(studies: dict[str, Study]) -> None:
+    rows = [row for study in studies.values() for table in study.main for _, row in table.frame.iterrows()]
+    known = {tuple(f"{row[name]:.1f}" for name in ("accuracy", "accuracy low", "accuracy high")) for row in rows}
+    told = {page: set(RIGHT.findall(unbroken(page.read_text()))) for page in PAGES}
+    assert told[PAGE]
+    assert set.union(*told.values()) <= known
