@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,7 @@ def main() -> int:
                 print(f"\n{study.results.manifest['name']}")
             show(study)
         index = write_report(studies, args.out or args.folders[0] / "report")
+        print(f"\nreport    {index}", flush=True)
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -71,7 +73,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    print(f"\nreport    {index}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
+        return 1
     return 0
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from analysis import __main__ as command
 from analysis import study
+from tests.analysis.made import write_study
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,14 @@ def test_an_interrupt_ends_with_130_and_no_traceback(
     monkeypatch.setattr(study, "read_study", interrupted)
     assert command.main() == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analysis", str(write_study(tmp_path / "study"))]
+    whole = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in whole[:-2]:  # all but the place of the report
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
