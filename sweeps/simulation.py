@@ -11,7 +11,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from analysis.caption import seeds_words
+from analysis.caption import counted
 from esc50tune.command import busy
 from sweeps.console import Console, say
 from sweeps.simulated_confirmation import (
@@ -67,7 +67,7 @@ def print_report(report: dict[str, float], accuracy: dict[str, Any], console: Co
     say(console, f"{100 * report['coverage']:6.1f} %  all intervals of the report hold the truth")
     say(console, f"accuracy of one arm, {accuracy['draws']} simulated:")
     for seeds, share in accuracy["coverage"].items():
-        say(console, f"{100 * share:6.1f} %  its 95 % interval holds the truth with {seeds_words(int(seeds))}")
+        say(console, f"{100 * share:6.1f} %  its 95 % interval holds the truth with {counted(int(seeds), 'seed')}")
 
 
 def print_search(arms: dict[str, dict[str, float]], console: Console) -> None:

@@ -97,11 +97,12 @@ def test_waves_span_minus_one_to_one(tmp_path: Path) -> None:
 
 
 def test_codes_go_with_their_clips(tmp_path: Path) -> None:
+    (tmp_path / "coded").mkdir()
     for fold, numbers in ((1, [10]), (3, [30, 31, 32])):
         np.save(tmp_path / f"fold-{fold}.npy", np.float32(numbers)[:, None, None] + np.zeros((1, 4, 5), np.float32))
         codes = np.array(numbers)[:, None, None] + 100 * np.arange(2)[:, None] + np.zeros((1, 1, 5))
-        np.save(tmp_path / f"codes-{fold}.npy", codes.astype(np.int16))
-    cache = ClipCache(tmp_path, ["a", "b"], {1: [0], 3: [1, 1, 0]}, {1: ["p"], 3: ["q", "r", "s"]}, {})
+        np.save(tmp_path / "coded" / f"codes-{fold}.npy", codes.astype(np.int16))
+    cache = ClipCache(tmp_path / "coded", ["a", "b"], {1: [0], 3: [1, 1, 0]}, {1: ["p"], 3: ["q", "r", "s"]}, {}, "..")
     clips = ClipSet(cache, [3, 1], without={"q"})
     codes = clips.codes([2, 0, 2])
     assert codes.dtype == torch.int64

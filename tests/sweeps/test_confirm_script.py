@@ -42,11 +42,13 @@ class Confirmed:
     Attributes:
         folder: the sweep's results folder.
         kept: the predictions that were there when it was killed, with the times of their writing.
+        ended: how many runs the log had seen end by then; predictions may have been written since.
         printed: by the command that went on.
     """
 
     folder: Path
     kept: dict[str, int]
+    ended: int = 0
     printed: str = ""
 
     @property
@@ -81,6 +83,7 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
     os.killpg(cut.pid, signal.SIGKILL)
     cut.communicate()
     made.kept = {path.name: path.stat().st_mtime_ns for path in made.predictions.glob("[!.]*.npy")}
+    made.ended = sum(event["event"] == "end" for event in made.events)
     done = run(*line, "--wandb", "offline")
     assert done.returncode == 0, done.stdout + done.stderr
     made.printed = done.stdout
@@ -89,7 +92,7 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
 
 @pytest.mark.slow
 def test_it_says_what_is_run_and_how_much_of_it_is_left(confirmed: Confirmed) -> None:
-    runs = f"3 configurations x folds 1, 2, 3, 4, 5 x 1 seed: 15, {len(confirmed.left)} left"
+    runs = f"3 configurations x folds 1, 2, 3, 4, 5 x 1 seed: 15, {15 - confirmed.ended} left"
     assert f"\nruns      {runs}\n" in confirmed.printed
 
 
