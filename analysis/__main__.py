@@ -55,10 +55,14 @@ def main() -> int:
         from analysis.study import read_study
 
         studies = [read_study(folder) for folder in args.folders]
-        for study in studies:
-            if len(studies) > 1:
-                print(f"\n{study.results.manifest['name']}")
-            show(study)
+        try:
+            for study in studies:
+                if len(studies) > 1:
+                    print(f"\n{study.results.manifest['name']}")
+                show(study)
+            sys.stdout.flush()
+        except (BrokenPipeError, SystemExit):  # the reader has gone, to which rich exits; the report is still wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         index = write_report(studies, args.out or args.folders[0] / "report")
         print(f"\nreport    {index}", flush=True)
     except ResultsError as error:
@@ -73,9 +77,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader had all but the report's place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
-        return 1
     return 0
 
 

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 
 import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from esc50tune.classifier import Classifier
-from esc50tune.data.clips import Clips, batches
+from esc50tune.evaluation import Autocast
 
 
 @torch.no_grad()
-def refit_norms(
-    classifier: Classifier,
-    clips: Clips,
-    order: Sequence[int],
-    device: torch.device,
-    size: int,
-    autocast: Callable[[], AbstractContextManager],
-) -> None:
-    """Give the classifier's batch norms the mean statistics of batches of `size` clips, taken in `order`.
-
-    All other layers, dropout among them, work as at evaluation.
-    """
-    norms = [module for module in classifier.modules() if isinstance(module, _BatchNorm)]
+def refit_norms(model: nn.Module, batches: Iterable[Tensor], autocast: Autocast) -> None:
+    """Give a model's batch norms the mean statistics of training batches [B, C, T]; without norms, read none."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
-    classifier.eval()
+    model.train()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean of all batches
-        norm.train()
-    for indices in batches(size, order):
-        x = classifier.inputs(clips.batch(indices, device))
+    for x in batches:
         with autocast():
-            classifier.model(x)
+            model(x)

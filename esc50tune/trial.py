@@ -150,6 +150,10 @@ class Trainer:
         """Return the training clips' order in this epoch."""
         return stream(self.config.seed, "order", self.epoch).permutation(len(self.data.train)).tolist()
 
+    def streams(self) -> dict[Regularizer, np.random.Generator]:
+        """Return what each method draws from in this epoch."""
+        return {method: stream(self.config.seed, method.name, self.epoch) for method in self.methods}
+
     def autocast(self) -> contextlib.AbstractContextManager:
         return autocast(self.config, self.device)
 
@@ -161,7 +165,7 @@ class Trainer:
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
         trained, lr = self.train()
         if self.evaluated() is not self.classifier:
-            refit_norms(self.evaluated(), self.data.train, self.order(), self.device, self.size, self.autocast)
+            refit_norms(self.evaluated().model, self.parts(), self.autocast)
         both = {f"train_{name}": value for name, value in trained.items()}
         if self.data.val is not None:
             evaluated = evaluate(self.evaluated(), self.data.val, self.device, self.size, self.methods, self.autocast)
@@ -176,9 +180,8 @@ class Trainer:
 
     def train(self) -> tuple[dict[str, float], float]:
         """Take an epoch's steps; return the means of its figures over the clips, and the last learning rate."""
-        config, clips = self.config, self.data.train
-        streams = {method: stream(config.seed, method.name, self.epoch) for method in self.methods}
-        steps = math.ceil(len(clips) / config.batch_size)
+        config, streams = self.config, self.streams()
+        steps = math.ceil(len(self.data.train) / config.batch_size)
         means = Means()
         self.classifier.train()
         for step, indices in enumerate(batches(config.batch_size, self.order())):
@@ -190,12 +193,7 @@ class Trainer:
         self, indices: list[int], streams: dict[Regularizer, np.random.Generator], lr: float
     ) -> dict[str, Tensor]:
         """Take one step on the training clips `indices`; return each clip's `loss`, `acc`, and other figures."""
-        batch = self.data.train.batch(indices, self.device)
-        for method, rng in streams.items():
-            batch = method.on_batch(batch, rng)
-        x = self.classifier.inputs(batch)
-        for method, rng in streams.items():
-            x = method.on_features(x, rng)
+        x, batch = self.inputs(indices, streams)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         passes: list[dict[str, Tensor]] = []  # a method may pass through the model more than once
@@ -215,6 +213,23 @@ class Trainer:
         for method in self.methods:
             method.after_step(self.classifier)
         return passes[0]
+
+    def inputs(self, indices: list[int], streams: dict[Regularizer, np.random.Generator]) -> tuple[Tensor, Batch]:
+        """Return what the model sees of the training clips `indices`, [B, C, T], and what is to be learned of them."""
+        batch = self.data.train.batch(indices, self.device)
+        for method, rng in streams.items():
+            batch = method.on_batch(batch, rng)
+        x = self.classifier.inputs(batch)
+        for method, rng in streams.items():
+            x = method.on_features(x, rng)
+        return x, batch
+
+    def parts(self) -> Iterator[Tensor]:
+        """Yield what the model saw in this epoch, [B, C, T], as many clips as it computed at once."""
+        streams = self.streams()
+        for indices in batches(self.config.batch_size, self.order()):
+            x, _ = self.inputs(indices, streams)
+            yield from x.split(math.ceil(len(x) / self.config.batch_parts))
 
     def add_gradients(self, x: Tensor, batch: Batch, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Add the gradients of some of a step's `size` clips; return their share of its loss, and each clip's figures.

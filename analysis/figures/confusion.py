@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.error_tables import DRAWN, confusion_percents
 from analysis.figures.drawing import VERMILION, Drawing, new_page
+from analysis.table import percent
 
 MARKED = 5
 TICKS = (0, 1, 5, 20, 50, 100)
@@ -46,7 +47,7 @@ def confusion(
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=VERMILION, linewidth=1.4))
         if numbered:
             axes.text(j + 0.6, i, str(number), color=VERMILION, weight="bold", va="center")
-    right = 100.0 * float((predicted == truth).mean())
+    right = percent((predicted == truth).mean())
     worst = f"; most often confused: {listed[0]}" if listed else ""
     alt = f"Confusion matrix of {arm} over {len(classes)} classes, {right:.1f} % of predictions right{worst}."
     return Drawing("confusion", title, alt, page)

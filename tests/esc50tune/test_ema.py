@@ -14,6 +14,7 @@ from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData
 from esc50tune.errors import UserError
+from esc50tune.models.convnext import ConvNeXt
 from esc50tune.regularizers import REGULARIZERS
 from esc50tune.regularizers.ema import EMA
 from esc50tune.trial import Trainer, train_trial
@@ -51,8 +52,8 @@ def test_after_n_steps_the_average_is_its_closed_form(decay):
 
 
 @torch.no_grad()
-def test_the_average_norms_by_its_own_statistics_of_the_training_clips(small, tones_data):
-    knobs = {"convnext_pool": "statistics", "dropout": 0.5, "ema": 0.99, "lr": 0.01, "batch_size": 9}
+def test_the_average_norms_by_its_own_statistics_of_the_training_batches(small, tones_data):
+    knobs = {"convnext_pool": "statistics", "ema": 0.99, "lr": 0.01, "batch_size": 9}
     trainer = trainer_of(small | ALL_OFF | knobs, tones_data)
     for _ in range(2):
         trainer.run_epoch()
@@ -63,6 +64,23 @@ def test_the_average_norms_by_its_own_statistics_of_the_training_clips(small, to
         torch.testing.assert_close(norm.running_mean, torch.stack([part.mean(0) for part in batches]).mean(0))
         torch.testing.assert_close(norm.running_var, torch.stack([part.var(0) for part in batches]).mean(0))
         assert not torch.allclose(norm.running_mean, trainer.classifier.model.head[0].running_mean, rtol=0.01)
+
+
+def test_the_averages_statistics_are_of_the_batches_and_parts_that_were_trained_on(small, tones_data, monkeypatch):
+    methods = {"shift": 1.0, "mixup": 1.0, "crop_seconds": 0.2, "time_mask": 0.3, "ema": 0.9}
+    knobs = {"convnext_pool": "statistics", "batch_size": 8, "batch_parts": 2}
+    trainer, seen = trainer_of(small | ALL_OFF | knobs | methods, tones_data), {True: [], False: []}
+    frames = ConvNeXt.frames
+
+    def spy(self: ConvNeXt, x: Tensor) -> Tensor:
+        if self.training:
+            seen[self is trainer.classifier.model].append(x.clone())
+        return frames(self, x)
+
+    monkeypatch.setattr(ConvNeXt, "frames", spy)
+    trainer.run_epoch()
+    assert len(seen[True]) == 10  # 4 batches of 8 and one of 4, each in halves
+    assert all(torch.equal(own, other) for own, other in zip(seen[True], seen[False], strict=True))
 
 
 @pytest.mark.parametrize("model", ["hifigan", "convnext"])
