@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -43,6 +44,22 @@ def show(study: Study) -> None:
         print("\n".join(study.notes))
 
 
+def show_all(studies: Sequence[Study]) -> None:
+    """Show each study; where the reader goes away, as `head` does, the report is still wanted, and no traceback."""
+    try:
+        for study in studies:
+            if len(studies) > 1:
+                print(f"\n{study.results.manifest['name']}")
+            show(study)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits
+        drop_output()
+
+
+def drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
+
+
 def main() -> int:
     parser = OneSentenceParser(prog="python -m analysis", description=__doc__, allow_abbrev=False)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="results folders of sweeps")
@@ -55,14 +72,7 @@ def main() -> int:
         from analysis.study import read_study
 
         studies = [read_study(folder) for folder in args.folders]
-        try:
-            for study in studies:
-                if len(studies) > 1:
-                    print(f"\n{study.results.manifest['name']}")
-                show(study)
-            sys.stdout.flush()
-        except (BrokenPipeError, SystemExit):  # the reader has gone, to which rich exits; the report is still wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        show_all(studies)
         index = write_report(studies, args.out or args.folders[0] / "report")
         print(f"\nreport    {index}", flush=True)
     except ResultsError as error:
@@ -78,7 +88,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader had all but the report's place
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it closes stdout
+        drop_output()
     return 0
 
 

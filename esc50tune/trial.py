@@ -143,8 +143,12 @@ class Trainer:
 
     @property
     def size(self) -> int:
-        """Of the clips, how many are computed at once."""
-        return math.ceil(self.config.batch_size / self.config.batch_parts)
+        """Of a whole batch, how many clips are computed at once."""
+        return self.part_of(self.config.batch_size)
+
+    def part_of(self, clips: int) -> int:
+        """Return how many of a batch's clips are computed at once; a last batch, too, is cut into as many parts."""
+        return math.ceil(clips / self.config.batch_parts)
 
     def order(self) -> list[int]:
         """Return the training clips' order in this epoch."""
@@ -173,7 +177,8 @@ class Trainer:
         diverged = not all(map(math.isfinite, both.values()))
         if diverged:
             both |= {name: None for name in both if "loss" in name}
-            both |= {name: 0.0 for name in both if name == "val_acc"}
+            if "val_acc" in both:
+                both["val_acc"] = 0.0
         common = {name: both.pop(name, None) for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
         seconds = time.perf_counter() - start
         return EpochResult(self.epoch, **common, lr=lr, seconds=seconds, diverged=diverged, figures=both)
@@ -200,7 +205,7 @@ class Trainer:
 
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            size = math.ceil(len(batch) / self.config.batch_parts)  # a last batch, too, in as many parts
+            size = self.part_of(len(batch))
             starts = range(0, len(batch), size)
             told = [self.add_gradients(x[at : at + size], batch.part(at, at + size), len(batch)) for at in starts]
             if self.config.clip_grad > 0.0:
@@ -229,7 +234,7 @@ class Trainer:
         streams = self.streams()
         for indices in batches(self.config.batch_size, self.order()):
             x, _ = self.inputs(indices, streams)
-            yield from x.split(math.ceil(len(x) / self.config.batch_parts))
+            yield from x.split(self.part_of(len(x)))
 
     def add_gradients(self, x: Tensor, batch: Batch, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Add the gradients of some of a step's `size` clips; return their share of its loss, and each clip's figures.

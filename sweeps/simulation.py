@@ -11,8 +11,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from analysis.caption import counted
 from esc50tune.command import busy
+from esc50tune.data.lines import counted
 from sweeps.console import Console, say
 from sweeps.simulated_confirmation import (
     ABLATION,
