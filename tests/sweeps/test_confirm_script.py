@@ -42,7 +42,8 @@ class Confirmed:
     Attributes:
         folder: the sweep's results folder.
         kept: the predictions that were there when it was killed, with the times of their writing.
-        ended: how many runs the log had seen end by then; predictions may have been written since.
+        ended: how many runs' tests the log had by then. More predictions may have been written; the `end` of the last
+            of them may not, and the command that goes on then writes it before anything else.
         printed: by the command that went on.
     """
 
@@ -83,7 +84,7 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
     os.killpg(cut.pid, signal.SIGKILL)
     cut.communicate()
     made.kept = {path.name: path.stat().st_mtime_ns for path in made.predictions.glob("[!.]*.npy")}
-    made.ended = sum(event["event"] == "end" for event in made.events)
+    made.ended = sum("test_acc" in event for event in made.events)
     done = run(*line, "--wandb", "offline")
     assert done.returncode == 0, done.stdout + done.stderr
     made.printed = done.stdout
