@@ -81,7 +81,7 @@ def test_each_trial_is_a_run_below_its_arm_with_the_studys_metrics_and_every_kno
 def test_killed_and_gone_on_with_no_step_is_doubled_or_missing(tmp_path: Path) -> None:
     first = Sweep(tmp_path / "first", total=4)
     watch(first.driver, first.folder)
-    first.run("off", events=EPOCHS + 1)
+    first.run("off", epochs=EPOCHS + 1)
     with (runs(first.folder)["mixup/0001"] / "events.out.tfevents.0").open("ab") as file:
         file.write(b"half a record")  # killed within a write
     again = Sweep(tmp_path / "first", total=4)
@@ -97,7 +97,7 @@ def test_killed_and_gone_on_with_no_step_is_doubled_or_missing(tmp_path: Path) -
 def test_a_tensorboard_that_has_a_run_open_reads_on_after_the_sweep_was_resumed(tmp_path: Path) -> None:
     first = Sweep(tmp_path / "first")
     watch(first.driver, first.folder)
-    first.run("off", events=2)
+    first.run("off", epochs=2)
     reader = EventAccumulator(str(runs(first.folder)["convnext/0000"])).Reload()
     assert [point.step for point in reader.Scalars("eval_acc")] == [1, 2]
     again = Sweep(tmp_path / "first")
