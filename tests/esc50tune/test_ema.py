@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from esc50tune import trial
 from esc50tune.checkpoint import load_checkpoint
 from esc50tune.config import TrialConfig
 from esc50tune.data.clips import TrialData
@@ -81,6 +82,23 @@ def test_the_averages_statistics_are_of_the_batches_and_parts_that_were_trained_
     trainer.run_epoch()
     assert len(seen[True]) == 10  # 4 batches of 8 and one of 4, each in halves
     assert all(torch.equal(own, other) for own, other in zip(seen[True], seen[False], strict=True))
+
+
+def test_without_clips_to_evaluate_the_statistics_are_taken_once_when_the_schedule_is_over(
+    small, tones_data, monkeypatch
+):
+    flat = small | ALL_OFF | {"convnext_pool": "statistics", "ema": 0.9, "epochs": 3}
+    blind, taken, refit = trainer_of(flat, replace(tones_data, val=None)), [], trial.refit_norms
+    monkeypatch.setattr(trial, "refit_norms", lambda *args: (taken.append(blind.epoch), refit(*args)))
+    for _ in range(3):
+        blind.run_epoch()
+    assert taken == [3]
+    every = trainer_of(flat, tones_data)
+    for _ in range(3):
+        every.run_epoch()
+    assert len(taken) == 4
+    both = zip(blind.evaluated().state_dict().values(), every.evaluated().state_dict().values(), strict=True)
+    assert all(torch.equal(own, other) for own, other in both)
 
 
 @pytest.mark.parametrize("model", ["hifigan", "convnext"])
