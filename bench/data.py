@@ -111,7 +111,7 @@ def held_by_all(folder: Path, count: int) -> dict[str, int]:
     for way in WAYS:
         for pipe in pipes:
             pipe.recv()
-        found[way] = sum(memory.held_by(process.pid) for process in processes)
+        found[way] = sum(memory.held_by(process.pid, folder) for process in processes)
         for pipe in pipes:
             pipe.send("go on")
     for process in processes:

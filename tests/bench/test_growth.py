@@ -54,7 +54,7 @@ def test_the_driver_deals_each_arm_another_trial(folder: Path, monkeypatch: pyte
     new = [trial for trial in drivers[0].state.trials.values() if trial.number >= TRIALS]
     assert [trial.arm for trial in new] == list(NAMES)
     assert [len(trial.epochs) for trial in new] == [2] * len(NAMES)  # up to the first of 2, 4 and 6
-    assert told["deal"]["seconds"] > told["record"]["seconds"] > 0
+    assert all(told[what]["seconds"] > 0 for what in ("deal", "record"))
 
 
 @pytest.mark.slow

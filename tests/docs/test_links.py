@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from sweeps.manifest import git
 from tests.docs.pages import BLOCK, PAGES, ROOT, named
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -52,8 +52,8 @@ def test_every_image_is_shown_and_they_are_small() -> None:
 
 
 def test_every_page_is_under_version_control() -> None:
-    listed = subprocess.run(["git", "ls-files", "*.md", "docs"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
+    listed = git("ls-files", "*.md", "docs")
+    if listed is None:
         pytest.skip("no git checkout")
     pages = {named(page) for page in PAGES} | {named(image) for image in (ROOT / "docs" / "images").iterdir()}
-    assert pages <= set(listed.stdout.splitlines())
+    assert pages <= set(listed.splitlines())

@@ -62,7 +62,6 @@ def walk(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Walk:
             env={**os.environ, "ESC50_ROOT": str(tones_folder)},
             capture_output=True,
             text=True,
-            timeout=200,
         )
         assert done.returncode == 0, (line, done.stdout + done.stderr)
         said[" ".join(line)] = done.stdout + done.stderr

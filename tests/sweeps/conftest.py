@@ -14,7 +14,7 @@ from esc50tune.data.cache import open_cache
 from esc50tune.data.dataset import Dataset
 from sweeps.events import FILE
 from tests.conftest import RATE, SECONDS
-from tests.sweeps.scripts import SCRIPT, command, run, slowed, start, wait_for_events
+from tests.sweeps.scripts import SCRIPT, command, killed_at, patched, run, slowed, start, wait_for_events
 
 ARMS = ["baseline", "convnext", "mixup"]
 # ASHA: where trials wait at a rung, those that --extend adds change which of the first ones go on.
@@ -71,17 +71,16 @@ class Cut:
 def cut(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     results = tmp_path_factory.mktemp("cut")
     folder, log = results / "cut", results / "cut" / FILE
-    env = slowed(results, 0.2)
+    env = patched(tmp_path_factory.mktemp("killed"), killed_at("trial", 11), after="sweeps.trainable")
     first = start(*command(tones_folder, results, *STUDY, "--name", "cut", *ONE_AT_A_TIME), env=env)
-    wait_for_events(log, 11)  # the first trial that goes on at a rung does
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
+    printed, _ = first.communicate()
+    assert first.returncode == -signal.SIGKILL, printed
     events = read_events(log)
     again = [*SCRIPT, "--resume", str(folder), *ONE_AT_A_TIME, "--wandb", "offline"]
-    second = start(*again, env=env)
+    second = start(*again, env=slowed(results, 0.2))
     wait_for_events(log, 3, "end")
     os.killpg(second.pid, signal.SIGINT)
-    printed, _ = second.communicate(timeout=60)
+    printed, _ = second.communicate()
     tables = (folder / "tables" / "regularization-ablation.md").read_text()
     third = run(*again)
     output = third.stdout + third.stderr

@@ -30,7 +30,7 @@ def command(
 
 
 def run(*line: str, **more: Any) -> subprocess.CompletedProcess:
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, **more)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, **more)
 
 
 def start(*line: str, **more: Any) -> subprocess.Popen:
@@ -82,6 +82,22 @@ builtins.__import__ = importing
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(code)
     return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+
+def killed_at(what: str, count: int) -> str:
+    """Return code with which a command kills its process group by the event that is, or has, `what` for the
+    `count`th time: written it is, but nothing has acted on it."""
+    return f"""
+import os, signal
+from sweeps.events import EventLog
+append, seen = EventLog.append, []
+def counted(self, event, **fields):
+    seen.extend(name for name in (event, *fields) if name == {what!r})
+    if len(seen) == {count}:
+        self.tell = lambda line: os.killpg(0, signal.SIGKILL)
+    append(self, event, **fields)
+EventLog.append = counted
+"""
 
 
 def slowed(tmp_path: Path, seconds: float) -> dict[str, str]:

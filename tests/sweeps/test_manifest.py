@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from sweeps import manifest
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one file of code, committed."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     monkeypatch.setattr(manifest, "ROOT", tmp_path)
     for name in ("esc50tune", "sweeps", "docs"):
         (tmp_path / name).mkdir()
     (tmp_path / "esc50tune" / "trial.py").write_text("epochs = 1\n")
-    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
     for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "begin"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return tmp_path

@@ -14,10 +14,23 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from tests.conftest import SMALL
-from tests.sweeps.scripts import ROOT
+from tests.sweeps.scripts import ROOT, patched
 
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "esc50tune.ipynb", as_version=4)
 QUICK = SMALL | {"epochs": 2, "convnext_depths": "1,1", "clip_seconds": 1.0}
+
+
+# The sweep does not end before it is killed.
+HELD = """
+import sys, time
+from sweeps.events import EventLog
+append = EventLog.append
+def held(self, event, **fields):
+    append(self, event, **fields)
+    while event == "end" and "--name" in sys.argv:
+        time.sleep(1)
+EventLog.append = held
+"""
 
 
 def execute(notebook: NotebookNode, place: Path, own: Path) -> None:
@@ -25,7 +38,7 @@ def execute(notebook: NotebookNode, place: Path, own: Path) -> None:
     CellExecutionError."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(own))
-        NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(place)}}).execute()
+        NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(place)}}).execute()
 
 
 def with_parameters(**values: object) -> NotebookNode:
@@ -54,7 +67,10 @@ def test_it_is_committed_without_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_from_top_to_bottom_it_shows_tables_and_report_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", patched(tmp_path, HELD, after="sweeps.trainable")["PYTHONPATH"])
     results, settings = ROOT / "results", [part for pair in QUICK.items() for part in ("--set", "{}={}".format(*pair))]
     name = f"test-notebook-{os.getpid()}"
     notebook = with_parameters(

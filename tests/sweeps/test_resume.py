@@ -346,7 +346,7 @@ def test_killed_and_interrupted_it_ends_as_an_uninterrupted_sweep(cut: Cut, whol
 def test_an_interrupt_ends_with_130_and_the_tables_of_what_finished(cut: Cut) -> None:
     code, printed = cut.interrupted
     assert code == 130, printed
-    assert re.search("interrupted: [1-3] trials have not ended", printed)
+    assert re.search("interrupted: ([23] trials have|1 trial has) not ended", printed)
     assert f"--resume {cut.folder} --max-concurrent 1 --no-dashboard --wandb offline" in printed
     assert "Traceback" not in printed
     assert "INCOMPLETE" in cut.tables
