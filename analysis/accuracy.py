@@ -112,7 +112,7 @@ def accuracy_interval(
         beyond, df = max((beyond, df), (run_variance(counts[None], clips)[1] / seeds, many * (seeds - 1)))
     drawn += math.sqrt(beyond * (clips.weights**2).sum()) * rng.standard_t(df, size=draws)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(means.sum() / clips.takes.sum()), max(0.0, float(low)), min(1.0, float(high))
+    return float(correct.mean()), max(0.0, float(low)), min(1.0, float(high))
 
 
 def expected_best(values: Sequence[float] | np.ndarray, n: int) -> float:

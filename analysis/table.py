@@ -126,7 +126,8 @@ def millions(count: int) -> str:
 
 
 def percent(share: float) -> float:
-    return round(100.0 * float(share), 2) if pd.notna(share) else float("nan")
+    """Return a share in percent, to four digits: fewer, and what is written of it, to a tenth, was rounded twice."""
+    return round(100.0 * float(share), 4) if pd.notna(share) else float("nan")
 
 
 def points(share: float) -> float:

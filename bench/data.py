@@ -33,8 +33,8 @@ RECORDED, REDUCED = 44_100, 8_000  # Hz: of the recordings and the original stud
 PROCESSES = (1, 2, 4)
 OF_MEMORY = (
     "Memory: what processes that hold all clips hold more than without them; what they share is counted once",
-    "(the sum of their PSS). Without the cache each has its copy, of 16 bits a sample as in the cache; one in",
-    "floats would take twice as much. At 44,100 Hz.",
+    "(the sum of their PSS, libraries left out). Without the cache each has its copy, of 16 bits a sample as in the",
+    "cache; one in floats would take twice as much. At 44,100 Hz.",
 )
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 TOLD = all(Path(f"/proc/self/{name}").is_file() for name in ("smaps", "clear_refs"))
 LEFT_OUT = "Memory is left out: this system does not tell what processes share, nor their peaks."
-
-
 # The start of a mapping: its addresses, rights, place in the file, device, inode, and the file's path, if it has one.
 MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)")
 
@@ -16,10 +14,10 @@ MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)")
 def held_by(pid: int, folder: Path) -> int:
     """Return the bytes that a process holds of its own and of the files in `folder`; of what k processes hold
     together, a k-th (PSS). Other files are left out: of a library, any other program may hold a part."""
-    held, counts = 0, False
+    held, counts, within = 0, False, f"{folder.resolve()}/"
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if mapping := MAPPING.fullmatch(line):
-            counts = not mapping[1].startswith("/") or mapping[1].startswith(f"{folder.resolve()}/")
+            counts = not mapping[1].startswith("/") or mapping[1].startswith(within)
         elif counts and line.startswith("Pss:"):
             held += 1024 * int(line.split()[1])
     return held

@@ -168,7 +168,7 @@ class Trainer:
         # Streams that start anew each epoch make a resumed trial equal to an uninterrupted one.
         torch.manual_seed(derive_seed(self.config.seed, "layers", self.epoch))
         trained, lr = self.train()
-        used = self.data.val is not None or self.epoch == self.config.epochs  # else the next steps' replace them unread
+        used = self.data.val is not None or self.epoch == self.config.epochs  # else nothing reads them
         if used and self.evaluated() is not self.classifier:
             refit_norms(self.evaluated().model, self.parts(), self.autocast)
         both = {f"train_{name}": value for name, value in trained.items()}

@@ -62,4 +62,4 @@ def seconds(text: str) -> float:
 
 def percent(share: float) -> str:
     """Return a share as percent with one decimal, rounded as the tables round it."""
-    return f"{round(100.0 * share, 2):.1f} %"
+    return f"{round(100.0 * share, 4):.1f} %"

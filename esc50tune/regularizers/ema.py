@@ -42,7 +42,7 @@ class EMA(Regularizer):
         average, weights = list(self.average.parameters()), list(classifier.parameters())
         torch._foreach_lerp_(average, weights, 1.0 - self.config.ema)
         for kept, latest in zip(self.average.buffers(), classifier.buffers(), strict=True):
-            kept.copy_(latest)  # those of norms are taken anew when an epoch is over
+            kept.copy_(latest)  # those of norms are taken anew before anything reads them
 
     def evaluated(self, classifier: nn.Module) -> nn.Module:
         return self.average

@@ -30,6 +30,16 @@ def test_a_source_counts_by_its_takes() -> None:
     assert 0.7 < low < 0.8 < high < 0.9
 
 
+def test_arms_that_are_right_equally_often_have_the_same_accuracy_to_the_last_digit() -> None:
+    rng = np.random.default_rng(12)
+    right = np.arange(240) < 206
+    first, *others = (
+        accuracy_interval(rng.permutation(right).reshape(3, 80), np.ones(80, int), np.arange(80) // 2, draws=100)[0]
+        for _ in range(50)
+    )
+    assert {first} == {*others}
+
+
 def test_the_interval_of_a_single_run_is_that_of_its_clips() -> None:
     correct = np.arange(400)[None] < 300
     accuracy, low, high = accuracy_interval(correct, np.ones(400, int), np.arange(400))

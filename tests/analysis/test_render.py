@@ -9,7 +9,7 @@ import pytest
 
 from analysis.latex import as_latex
 from analysis.render import as_csv, as_markdown
-from analysis.table import Column, Table, between, figure, number, signed, text
+from analysis.table import Column, Table, between, figure, number, percent, signed, text
 
 
 def made_table(names: list[str], caption: str = "what it is") -> Table:
@@ -24,6 +24,11 @@ def made_table(names: list[str], caption: str = "what it is") -> Table:
 )
 def test_a_difference_keeps_its_side_of_0(points: float, words: str) -> None:
     assert signed(points) == words
+
+
+def test_a_share_is_rounded_once() -> None:
+    assert figure(percent(0.90646)) == "90.6"  # and not 90.65, and then 90.7
+    assert figure(percent(0.6075)) == figure(percent(sum([0.6075 / 3] * 3))) == "60.8"
 
 
 def test_missing_figures_are_dashes() -> None:

@@ -18,7 +18,6 @@ Log = list[dict]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_killed_at_random_moments_with_two_trials_at_a_time_nothing_is_lost(tones_folder: Path, tmp_path: Path) -> None:
     fixed = [part for knob, value in (SETTINGS | {"epochs": 60}).items() for part in ("--set", f"{knob}={value}")]
     line = [sys.executable, "tests/faults/kill_driver.py", "--data", str(tones_folder), "--results", str(tmp_path)]

@@ -71,6 +71,7 @@ class Cut:
 def cut(tones_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     results = tmp_path_factory.mktemp("cut")
     folder, log = results / "cut", results / "cut" / FILE
+    # By then the first trial that goes on at its rung is on its way.
     env = patched(tmp_path_factory.mktemp("killed"), killed_at("trial", 11), after="sweeps.trainable")
     first = start(*command(tones_folder, results, *STUDY, "--name", "cut", *ONE_AT_A_TIME), env=env)
     printed, _ = first.communicate()

@@ -84,7 +84,7 @@ def confirmed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Confirm
 
 @pytest.mark.slow
 def test_it_says_what_is_run_and_how_much_of_it_is_left(confirmed: Confirmed) -> None:
-    """The fourth was tested when it was killed, though the log did not say that it had ended."""
+    """The fourth run had been tested when the command was killed, though the log did not say yet that it had ended."""
     runs = "3 configurations x folds 1, 2, 3, 4, 5 x 1 seed: 15, 11 left"
     assert f"\nruns      {runs}\n" in confirmed.printed
 

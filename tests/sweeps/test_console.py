@@ -36,7 +36,9 @@ def test_times_read_like_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.2875, "28.8 %"), (0.6125, "61.2 %"), (1.0, "100.0 %"), (0.0, "0.0 %")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.2875, "28.8 %"), (0.6125, "61.2 %"), (0.90646, "90.6 %"), (1.0, "100.0 %"), (0.0, "0.0 %")]
+)
 def test_percents_are_rounded_as_in_the_tables(share: float, text: str) -> None:
     assert percent(share) == text
 
