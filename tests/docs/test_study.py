@@ -134,3 +134,10 @@ def test_every_accuracy_in_the_text_has_the_interval_of_the_tables(studies: dict
     told = {page: set(RIGHT.findall(unbroken(page.read_text()))) for page in PAGES}
     assert told[PAGE]
     assert set.union(*told.values()) <= known
+
+
+def test_the_order_of_arms_that_the_page_tells_is_that_of_a_report() -> None:
+    told = re.compile(r"Kendall's tau (?:is )?(-?\d\.\d+)")
+    reports = "".join(path.read_text() for path in FOLDER.glob("*/report.md"))
+    assert told.findall(PAGE.read_text())
+    assert {*told.findall(PAGE.read_text())} <= {*told.findall(reports)}
