@@ -8,6 +8,7 @@ import sys
 
 import rich.console
 
+from analysis import table
 from esc50tune.errors import UserError
 
 
@@ -62,4 +63,4 @@ def seconds(text: str) -> float:
 
 def percent(share: float) -> str:
     """Return a share as percent with one decimal, rounded as the tables round it."""
-    return f"{round(100.0 * share, 4):.1f} %"
+    return f"{table.percent(share):.1f} %"

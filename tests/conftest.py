@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import torch.nn.functional as F
+from hypothesis import settings
 from torch import Tensor
 
 from esc50tune.command import end_with
@@ -22,6 +23,10 @@ from esc50tune.data.dataset import COLUMNS, Dataset, read_dataset
 from esc50tune.data.split import search_split
 from esc50tune.models import Model
 from esc50tune.regularizers import REGULARIZERS, Regularizer
+
+# The same draws in each run, however long they take.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 RATE, SECONDS = 8_000, 0.25
 PITCHES = {"low": 300, "middle": 900, "high": 2_500}

@@ -13,7 +13,6 @@ from scipy import stats
 
 from analysis.statistics import Comparison, agreeing_intervals, compare, holm, nadeau_bengio
 
-repeatable = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 FOLDS = np.repeat(np.arange(1, 6), 60)
 SOURCES = np.array([f"s{i // 2}" for i in range(300)], dtype=object)  # two takes of each source
 
@@ -215,7 +214,7 @@ def test_detectable_is_found_with_80_percent_power() -> None:
 # compare: verdicts and intervals agree
 
 
-@repeatable
+@settings(max_examples=300)
 @given(st.data())
 def test_an_interval_leaves_out_0_exactly_where_holm_sees_a_difference(data: st.DataObject) -> None:
     seeds, folds, arms = (data.draw(st.integers(low, high)) for low, high in ((1, 3), (1, 4), (2, 6)))
@@ -297,7 +296,6 @@ def test_holm_on_a_hand_worked_case() -> None:
     assert holm([0.9, 0.6]) == pytest.approx([1.0, 1.0])
 
 
-@repeatable
 @given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.3, 0.5, 1.0]), min_size=1, max_size=5))
 def test_holm_is_the_closed_test_by_bonferroni(p: list[float]) -> None:
     # An arm is rejected if every set of arms that holds it is: its p is the largest of theirs.

@@ -365,7 +365,7 @@ def test_real_sources_are_spread_as_evenly_as_the_official_folds(name: str) -> N
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=1, max_size=60), st.randoms())
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 def test_every_class_with_enough_sources_gets_into_every_fold_in_whatever_order_clips_come(clips: list, random) -> None:
     clips = [(name, f"{name}{source}") for name, source in clips]
     fold_of = deal_folds(*zip(*clips, strict=True), 4)

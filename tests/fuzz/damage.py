@@ -25,7 +25,7 @@ def inputs(few: int, percent: float) -> Callable:
     """Return the settings of a test that tries `few` inputs in the suite, and `percent` of all that are asked for."""
     most = max(few, round(IN_ALL * percent / 100))
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(max_examples=most, deadline=None, derandomize=True, database=None, suppress_health_check=slow)
+    return settings(max_examples=most, suppress_health_check=slow)
 
 
 @contextmanager
